@@ -1,0 +1,45 @@
+"""The command ``mtt-dos``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """
+    Run ``mtt-dos``.
+
+    :param arguments: the command line after the name of the command; that of the
+        process unless given
+    """
+    parser = argparse.ArgumentParser(prog="mtt-dos", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in ("train", "eval", "export"):
+        commands.add_parser(
+            command,
+            add_help=False,
+            help=f"`mtt {command}`, with the losses of all plugins registered first",
+        )
+    known, rest = parser.parse_known_args(arguments)
+    run_metatrain([known.command, *rest])
+
+
+def run_metatrain(arguments: Sequence[str]) -> None:
+    """
+    Run ``mtt`` after registering the losses of all plugins.
+
+    For interpreters that read no start-up files: ``python -S``, packages that are only
+    on ``PYTHONPATH``, or ``METATRAIN_DOS_AUTOLOAD=0``.
+
+    :param arguments: the command line after ``mtt``
+    """
+    from metatrain.__main__ import main as mtt
+
+    from .registry import register_entry_points
+
+    register_entry_points()
+    sys.argv = ["mtt", *arguments]
+    mtt()

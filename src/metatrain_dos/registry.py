@@ -1,0 +1,252 @@
+"""
+Add losses to metatrain. The only module that touches metatrain's internals.
+
+metatrain keeps its losses in an enumeration, ``metatrain.utils.loss.LossType``, that no
+plugin can add to, and checks none of their options before it has read all data. Here
+a loss becomes a true member of that enumeration, and a loss class that has a pydantic
+model ``Hypers`` gets its options checked together with those of the architecture.
+
+Two ways in, with the same effect:
+
+- the entry-point group ``metatrain.losses``, for packages::
+
+      [project.entry-points."metatrain.losses"]
+      my_loss = "my_package.loss:MyLoss"
+
+- the decorator :func:`register_loss`, for scripts and notebooks.
+"""
+
+import enum
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points, version
+from types import ModuleType
+from typing import Any, TypeVar
+
+from .hypers import closest, validate_hypers
+
+
+GROUP = "metatrain.losses"
+
+# Losses that came in through this module, by key.
+_registered: dict[str, type] = {}
+
+Loss = TypeVar("Loss", bound=type)
+
+
+class MetatrainChangedError(RuntimeError):
+    """metatrain no longer has what this package builds on."""
+
+
+class InvalidLossOptionsError(Exception):
+    """
+    The options of a loss are wrong.
+
+    Not a ``ValueError``: pydantic would collect it with the errors of every other
+    reading of the ``loss`` section, and the user would see them all.
+    """
+
+
+def register_loss(key: str) -> Callable[[Loss], Loss]:
+    """
+    Make a loss class available to metatrain under ``type: key``.
+
+    The class may have an attribute ``Hypers``, a pydantic model of all keys of the
+    ``loss`` section but ``type``. ``mtt train`` then refuses wrong options before it
+    reads any data.
+
+    :param key: name for the options file
+    :return: decorator that returns the class as it is
+    :raises TypeError: if the class is no ``metatrain.utils.loss.LossInterface``
+    :raises ValueError: if another loss has this key
+    :raises MetatrainChangedError: if metatrain has changed
+    """
+
+    def decorate(cls: Loss) -> Loss:
+        module = _metatrain_losses()
+        if not (isinstance(cls, type) and issubclass(cls, module.LossInterface)):
+            raise TypeError(
+                f"loss {key!r}: expected a subclass of "
+                f"metatrain.utils.loss.LossInterface, got {cls!r}; derive it from "
+                "LossInterface and implement compute()"
+            )
+        known = {member.key: member.cls for member in module.LossType}
+        if known.get(key) is cls:
+            return cls
+        if key in known:
+            raise ValueError(
+                f"loss {key!r}: expected a key that is not taken, but "
+                f"{known[key].__module__}.{known[key].__qualname__} has it; choose "
+                "another key"
+            )
+        _add_member(module.LossType, key, cls)
+        _check_options_early(module)
+        _registered[key] = cls
+        return cls
+
+    return decorate
+
+
+def register_entry_points() -> None:
+    """
+    Register every loss of the entry-point group ``metatrain.losses``.
+
+    A plugin that fails is reported in a warning and left out; so is one whose key
+    metatrain itself, or another plugin, already has. Calling this again is harmless.
+
+    :raises MetatrainChangedError: if metatrain has changed
+    """
+    module = _metatrain_losses()
+    for entry_point in entry_points(group=GROUP):
+        if entry_point.name in _registered:
+            continue
+        if _is_being_imported(entry_point):
+            # The plugin imported metatrain, which brought us here, before it defined
+            # its loss. Come back when somebody asks for a loss.
+            _finish_at_first_lookup(module.LossType)
+            continue
+        _register_entry_point(entry_point)
+
+
+def _register_entry_point(entry_point: EntryPoint) -> None:
+    """Load and register one plugin, or warn."""
+    origin = entry_point.dist.name if entry_point.dist else "unknown"
+    try:
+        register_loss(entry_point.name)(entry_point.load())
+    except MetatrainChangedError:
+        raise
+    except Exception as error:
+        warnings.warn(
+            f"the loss {entry_point.name!r} of the package {origin!r} "
+            f"({entry_point.value}) is not available: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _metatrain_losses() -> ModuleType:
+    """
+    Import ``metatrain.utils.loss`` and check that it is as expected.
+
+    :raises MetatrainChangedError: if it is not
+    """
+    import metatrain.utils.loss as module
+
+    loss_type = getattr(module, "LossType", None)
+    for holds, what in (
+        (hasattr(module, "LossInterface"), "LossInterface"),
+        (isinstance(loss_type, enum.EnumMeta), "the enumeration LossType"),
+        (hasattr(loss_type, "from_key"), "LossType.from_key"),
+        (all(hasattr(m, "key") for m in loss_type or ()), "LossType.key"),
+        (all(hasattr(m, "cls") for m in loss_type or ()), "LossType.cls"),
+    ):
+        if not holds:
+            raise MetatrainChangedError(
+                f"metatrain {version('metatrain')} has no {what} in "
+                "metatrain.utils.loss, which metatrain-dos "
+                f"{version('metatrain-dos')} needs; install a newer metatrain-dos, or "
+                "metatrain 2026.4.1"
+            )
+    return module
+
+
+def _add_member(loss_type: Any, key: str, cls: type) -> None:
+    """Add a true member to metatrain's enumeration of losses."""
+    from aenum import extend_enum
+
+    extend_enum(loss_type, key.upper(), (key, cls))
+
+
+def _is_being_imported(entry_point: EntryPoint) -> bool:
+    """Say whether the module of a plugin has begun to run but not ended."""
+    module = sys.modules.get(entry_point.module)
+    return getattr(getattr(module, "__spec__", None), "_initializing", False)
+
+
+def _finish_at_first_lookup(loss_type: Any) -> None:
+    """Register what could not be registered yet as soon as a loss is looked up."""
+    plain = loss_type.from_key
+
+    def from_key(cls: Any, key: str) -> Any:
+        loss_type.from_key = plain
+        register_entry_points()
+        return cls.from_key(key)
+
+    loss_type.from_key = classmethod(from_key)
+
+
+def _check_options_early(module: ModuleType) -> None:
+    """
+    Have pydantic check our losses wherever metatrain accepts the options of a loss.
+
+    ``mtt train`` validates the options of an architecture before it reads data, and the
+    ``loss`` section among them, but lets all keys of a loss pass. The classes of these
+    sections are typed dictionaries, for which pydantic honours this special method.
+    """
+    for name in ("LossSpecification", "LossParams"):
+        section = getattr(module, name, None)
+        if section is None:
+            warnings.warn(
+                f"metatrain {version('metatrain')} has no {name}: wrong options of a "
+                "loss will be refused only after the data set has been read",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        elif "__get_pydantic_core_schema__" not in vars(section):
+            section.__get_pydantic_core_schema__ = classmethod(_checked_section)
+
+
+def _checked_section(section: Any, source: Any, handler: Any) -> Any:
+    """Build the pydantic schema of a ``loss`` section with our check in front."""
+    from pydantic_core import core_schema
+
+    return core_schema.no_info_before_validator_function(
+        _check_section, handler(source)
+    )
+
+
+def _check_section(section: Any) -> Any:
+    """
+    Check the options of one target, if its loss came in through this module.
+
+    :raises InvalidLossOptionsError: if they are wrong
+    """
+    # `target: masked_dos` is short for `target: {type: masked_dos}`.
+    key = section.get("type") if isinstance(section, Mapping) else section
+    if isinstance(key, str) and key not in _registered:
+        _refuse_mistyped(key)
+    if not isinstance(section, Mapping) or key not in _registered:
+        return section
+    schema = getattr(_registered[key], "Hypers", None)
+    if schema is not None:
+        # OmegaConf resolves ${...} later; the loss itself checks what it stands for.
+        options = {
+            name: value
+            for name, value in section.items()
+            if name != "type" and not (isinstance(value, str) and "${" in value)
+        }
+        try:
+            validate_hypers(schema, options, loss_type=key, training=True)
+        except ValueError as error:
+            raise InvalidLossOptionsError(str(error)) from None
+    return section
+
+
+def _refuse_mistyped(key: str) -> None:
+    """
+    Refuse an unknown ``type`` that stands for one of ours.
+
+    All others are left to metatrain, which knows of losses that are in no list.
+
+    :raises InvalidLossOptionsError: if the type is one of ours, mistyped
+    """
+    loss_types = [member.key for member in _metatrain_losses().LossType]
+    if key in loss_types:
+        return
+    match = closest(key, loss_types)
+    if match in _registered:
+        raise InvalidLossOptionsError(
+            f"Unknown loss {key!r}, did you mean '{match}'? Valid types: "
+            f"{', '.join(loss_types)}."
+        )
