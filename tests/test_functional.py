@@ -6,7 +6,7 @@ import reference
 import torch
 from conftest import OPTIONS, as_numpy, make_case
 
-from metatrain_dos import functional
+from metatrain_dos import alignment, functional, fused
 
 
 SPACING = OPTIONS["grid_spacing"]
@@ -14,6 +14,13 @@ SEARCH = {"grid_spacing": SPACING, "tail_weight": OPTIONS["tail_weight"]}
 
 # Summing a few hundred numbers in another order changes the last digits only.
 ROUNDING = {"rtol": 1e-11, "atol": 1e-12}
+
+
+@pytest.fixture(params=[functional, fused], ids=["plain", "fused"])
+def masked_dos(request):
+    """Both implementations of the loss."""
+    return request.param.masked_dos
+
 
 CASES = [
     pytest.param({}, id="plain"),
@@ -49,7 +56,7 @@ class TestAgainstReference:
 
     def test_alignment_costs(self, shape):
         tensors = make_case(1, **shape)
-        costs = functional.alignment_costs(*tensors, **SEARCH)
+        costs = alignment.alignment_costs(*tensors, **SEARCH)
         rows = zip(*as_numpy(*tensors), strict=True)
         expected = [
             reference.costs(*row, SPACING, OPTIONS["tail_weight"]) for row in rows
@@ -58,11 +65,11 @@ class TestAgainstReference:
 
     def test_best_shift(self, shape):
         tensors = make_case(2, **shape)
-        assert functional.best_shift(*tensors, **SEARCH).tolist() == shifts_of(*tensors)
+        assert alignment.best_shift(*tensors, **SEARCH).tolist() == shifts_of(*tensors)
 
     def test_masked_term(self, shape):
         p, t, m = make_case(3, **shape)
-        shift = functional.best_shift(p, t, m, **SEARCH)
+        shift = alignment.best_shift(p, t, m, **SEARCH)
         value = functional.masked_term(p, t, m, shift, grid_spacing=SPACING)
         expected = [
             reference.masked_term(*row, int(s), SPACING)
@@ -108,24 +115,24 @@ class TestAgainstReference:
             value, torch.tensor(expected, dtype=p.dtype), **ROUNDING
         )
 
-    def test_masked_dos(self, shape):
+    def test_masked_dos(self, masked_dos, shape):
         tensors = make_case(7, **shape)
-        value = functional.masked_dos(*tensors, **OPTIONS)
+        value = masked_dos(*tensors, **OPTIONS)
         expected = each_sample(reference.masked_dos, *tensors, **OPTIONS)
         torch.testing.assert_close(value, expected, rtol=1e-8, atol=1e-12)
 
-    def test_masked_dos_float32(self, shape):
+    def test_masked_dos_float32(self, masked_dos, shape):
         tensors = make_case(8, dtype=torch.float32, **shape)
-        value = functional.masked_dos(*tensors, **OPTIONS)
+        value = masked_dos(*tensors, **OPTIONS)
         assert value.dtype == torch.float32
         expected = each_sample(reference.masked_dos, *tensors, **OPTIONS)
         # float32 carries 7 digits; sums and the stencil, which subtracts, cost some.
         torch.testing.assert_close(value.double(), expected, rtol=1e-3, atol=1e-6)
 
 
-def test_loss_is_the_weighted_sum_of_its_terms(case):
+def test_loss_is_the_weighted_sum_of_its_terms(masked_dos, case):
     p, t, m = case
-    shift = functional.best_shift(p, t, m, **SEARCH)
+    shift = alignment.best_shift(p, t, m, **SEARCH)
     spacing = {"grid_spacing": SPACING}
     expected = (
         functional.masked_term(p, t, m, shift, **spacing)
@@ -133,42 +140,40 @@ def test_loss_is_the_weighted_sum_of_its_terms(case):
         + 0.3 * functional.gradient_term(p, m, shift, **spacing)
         + 1.7 * functional.cumulative_term(p, t, m, shift, **spacing)
     )
-    torch.testing.assert_close(functional.masked_dos(p, t, m, **OPTIONS), expected)
+    torch.testing.assert_close(masked_dos(p, t, m, **OPTIONS), expected)
 
 
 @pytest.mark.parametrize("components", [None, 2])
 @pytest.mark.parametrize("extra", [0, 5])
-def test_gradients_against_finite_differences(components, extra):
+def test_gradients_against_finite_differences(masked_dos, components, extra):
     p, t, m = make_case(9, samples=3, components=components, points=11, extra=extra)
     p.requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda p: functional.masked_dos(p, t, m, **OPTIONS), p
-    )
+    assert torch.autograd.gradcheck(lambda p: masked_dos(p, t, m, **OPTIONS), p)
 
 
 class TestInvariants:
-    def test_batch_is_its_members(self, case):
-        together = functional.masked_dos(*case, **OPTIONS)
+    def test_batch_is_its_members(self, masked_dos, case):
+        together = masked_dos(*case, **OPTIONS)
         alone = [
-            functional.masked_dos(*(x[i : i + 1] for x in case), **OPTIONS)
+            masked_dos(*(x[i : i + 1] for x in case), **OPTIONS)
             for i in range(len(case[0]))
         ]
         torch.testing.assert_close(together, torch.cat(alone), **ROUNDING)
 
-    def test_permuted_samples_permute_losses(self, case):
+    def test_permuted_samples_permute_losses(self, masked_dos, case):
         order = torch.tensor([2, 0, 3, 1])
-        permuted = functional.masked_dos(*(x[order] for x in case), **OPTIONS)
+        permuted = masked_dos(*(x[order] for x in case), **OPTIONS)
         torch.testing.assert_close(
-            permuted, functional.masked_dos(*case, **OPTIONS)[order], **ROUNDING
+            permuted, masked_dos(*case, **OPTIONS)[order], **ROUNDING
         )
 
     @pytest.mark.parametrize("junk", [1e30, float("nan"), float("inf")])
-    def test_masked_target_values_never_matter(self, case, junk):
+    def test_masked_target_values_never_matter(self, masked_dos, case, junk):
         p, t, m = case
         p = p.clone().requires_grad_()
         q = p.detach().clone().requires_grad_()
-        clean = functional.masked_dos(p, t, m, **OPTIONS)
-        dirty = functional.masked_dos(q, t.masked_fill(~m, junk), m, **OPTIONS)
+        clean = masked_dos(p, t, m, **OPTIONS)
+        dirty = masked_dos(q, t.masked_fill(~m, junk), m, **OPTIONS)
         clean.sum().backward()
         dirty.sum().backward()
         assert torch.equal(clean, dirty)
@@ -182,7 +187,7 @@ class TestInvariants:
         for shift in range(extra + 1):
             p = torch.zeros(len(t), points + extra, dtype=t.dtype)
             p[:, shift : shift + points] = 1.1 * t
-            found = functional.best_shift(p, t, m, **SEARCH)
+            found = alignment.best_shift(p, t, m, **SEARCH)
             terms = (
                 functional.masked_term(p, t, m, found, grid_spacing=SPACING),
                 functional.front_tail_term(p, found, grid_spacing=SPACING),
@@ -192,10 +197,10 @@ class TestInvariants:
         for value in values[1:]:
             torch.testing.assert_close(value, values[0], **ROUNDING)
 
-    def test_all_false_mask_is_finite(self, case):
+    def test_all_false_mask_is_finite(self, masked_dos, case):
         p, t, m = case
         p = p.clone().requires_grad_()
-        loss = functional.masked_dos(p, t, torch.zeros_like(m), **OPTIONS)
+        loss = masked_dos(p, t, torch.zeros_like(m), **OPTIONS)
         loss.sum().backward()
         assert loss.isfinite().all() and p.grad.isfinite().all()
         assert (loss > 0).all()  # the slope of the prediction still counts
@@ -203,7 +208,7 @@ class TestInvariants:
     def test_perfect_prediction_costs_nothing(self):
         _, t, m = make_case(11, masked=0.0, extra=0)
         p = torch.nn.functional.pad(t, (7, 5))
-        shift = functional.best_shift(p, t, m, **SEARCH)
+        shift = alignment.best_shift(p, t, m, **SEARCH)
         assert shift.tolist() == [7] * len(t)
         assert functional.masked_term(p, t, m, shift, grid_spacing=SPACING).max() == 0
 
@@ -211,43 +216,43 @@ class TestInvariants:
     @pytest.mark.parametrize("column", [0, 20, 41])
     @pytest.mark.parametrize("grad_weight", [0.0, 0.3])
     def test_broken_prediction_breaks_its_own_sample_only(
-        self, case, bad, column, grad_weight
+        self, masked_dos, case, bad, column, grad_weight
     ):
         p, t, m = case
         options = {**OPTIONS, "grad_weight": grad_weight}
         broken = p.clone()
         broken[1, column] = bad
-        expected = functional.masked_dos(p, t, m, **options)
-        loss = functional.masked_dos(broken, t, m, **options)
+        expected = masked_dos(p, t, m, **options)
+        loss = masked_dos(broken, t, m, **options)
         assert not loss[1].isfinite()
         others = [0, 2, 3]
         torch.testing.assert_close(loss[others], expected[others], **ROUNDING)
 
-    def test_stays_on_dtype(self):
+    def test_stays_on_dtype(self, masked_dos):
         for dtype in (torch.float32, torch.float64):
             p, t, m = make_case(12, dtype=dtype)
             p.requires_grad_()
-            loss = functional.masked_dos(p, t, m, **OPTIONS)
+            loss = masked_dos(p, t, m, **OPTIONS)
             loss.sum().backward()
             assert loss.dtype == p.grad.dtype == dtype
 
-    def test_no_samples(self):
+    def test_no_samples(self, masked_dos):
         p, t, m = (x[:0] for x in make_case(13))
-        assert functional.masked_dos(p, t, m, **OPTIONS).shape == (0,)
+        assert masked_dos(p, t, m, **OPTIONS).shape == (0,)
 
-    def test_expanded_and_transposed_inputs(self, case):
+    def test_expanded_and_transposed_inputs(self, masked_dos, case):
         p, t, m = case
         strided = [x.T.contiguous().T for x in (p, t, m)]
         assert not strided[0].is_contiguous()
         torch.testing.assert_close(
-            functional.masked_dos(*strided, **OPTIONS),
-            functional.masked_dos(p, t, m, **OPTIONS),
+            masked_dos(*strided, **OPTIONS),
+            masked_dos(p, t, m, **OPTIONS),
             **ROUNDING,
         )
         same = m[:1].expand_as(m)
         torch.testing.assert_close(
-            functional.masked_dos(p, t, same, **OPTIONS),
-            functional.masked_dos(p, t, same.contiguous(), **OPTIONS),
+            masked_dos(p, t, same, **OPTIONS),
+            masked_dos(p, t, same.contiguous(), **OPTIONS),
             **ROUNDING,
         )
 
@@ -259,7 +264,7 @@ class TestTies:
         p = torch.full((2, 130), height, dtype=torch.float64)
         t = torch.full((2, 100), height, dtype=torch.float64)
         m = torch.ones(2, 100, dtype=torch.bool)
-        shift = functional.best_shift(
+        shift = alignment.best_shift(
             p, t, m, grid_spacing=0.05, tail_weight=tail_weight
         )
         assert shift.tolist() == [0, 0]
@@ -269,7 +274,7 @@ class TestTies:
         p = (1 + torch.sin(2 * torch.pi * (x - 3) / 20))[None]
         t = (1 + torch.sin(2 * torch.pi * x[:100] / 20))[None]
         m = torch.ones(1, 100, dtype=torch.bool)
-        shift = functional.best_shift(p, t, m, grid_spacing=0.05, tail_weight=0.0)
+        shift = alignment.best_shift(p, t, m, grid_spacing=0.05, tail_weight=0.0)
         assert shift.tolist() == [3]
 
 
@@ -311,7 +316,7 @@ class TestSinglePrecisionSearch:
             m[:, 250:] = False
         elif masked == "holes":
             m[:, ::3] = False
-        shift = functional.best_shift(
+        shift = alignment.best_shift(
             p, t, m, grid_spacing=0.05, tail_weight=tail_weight
         )
         for name, chosen, *row in zip(names, shift, *as_numpy(p, t, m), strict=True):
@@ -325,45 +330,45 @@ class TestSinglePrecisionSearch:
 
 
 class TestErrors:
-    def test_mask_must_be_boolean(self, case):
+    def test_mask_must_be_boolean(self, masked_dos, case):
         p, t, m = case
         with pytest.raises(TypeError, match=r"mask: expected a tensor of torch\.bool"):
-            functional.masked_dos(p, t, m.double(), **OPTIONS)
+            masked_dos(p, t, m.double(), **OPTIONS)
 
-    def test_dtypes_must_agree(self, case):
+    def test_dtypes_must_agree(self, masked_dos, case):
         p, t, m = case
         with pytest.raises(TypeError, match=r"float64.*got torch\.float32"):
-            functional.masked_dos(p, t.float(), m, **OPTIONS)
+            masked_dos(p, t.float(), m, **OPTIONS)
         with pytest.raises(TypeError, match="floating point"):
-            functional.masked_dos(p.long(), t.long(), m, **OPTIONS)
+            masked_dos(p.long(), t.long(), m, **OPTIONS)
 
-    def test_mask_must_have_the_shape_of_the_target(self, case):
+    def test_mask_must_have_the_shape_of_the_target(self, masked_dos, case):
         p, t, m = case
         with pytest.raises(ValueError, match=r"mask: expected the shape of targets"):
-            functional.masked_dos(p, t, m[:1], **OPTIONS)
+            masked_dos(p, t, m[:1], **OPTIONS)
 
     @pytest.mark.parametrize("cut", [lambda p: p[:1], lambda p: p[:, :29]])
-    def test_predictions_must_fit(self, case, cut):
+    def test_predictions_must_fit(self, masked_dos, case, cut):
         p, t, m = case
         with pytest.raises(ValueError, match=r"predictions: expected shape \(4, 'p"):
-            functional.masked_dos(cut(p), t, m, **OPTIONS)
+            masked_dos(cut(p), t, m, **OPTIONS)
 
-    def test_components_must_fit(self, case):
+    def test_components_must_fit(self, masked_dos, case):
         p, t, m = case
         with pytest.raises(ValueError, match="samples and components must agree"):
-            functional.masked_dos(p[:, None], t, m, **OPTIONS)
+            masked_dos(p[:, None], t, m, **OPTIONS)
 
-    def test_points_are_needed(self, case):
+    def test_points_are_needed(self, masked_dos, case):
         p, t, m = case
         with pytest.raises(ValueError, match="at least one point"):
-            functional.masked_dos(p, t[:, :0], m[:, :0], **OPTIONS)
+            masked_dos(p, t[:, :0], m[:, :0], **OPTIONS)
         with pytest.raises(ValueError, match="at least one point"):
-            functional.masked_dos(p[0], t[0], m[0], **OPTIONS)
+            masked_dos(p[0], t[0], m[0], **OPTIONS)
 
 
 @pytest.mark.parametrize("columns", [1, 2, 5, 17, 113, 3830, 4097])
 def test_fast_fft_size(columns):
-    size = functional.fast_fft_size(columns)
+    size = alignment.fast_fft_size(columns)
     assert columns <= size <= max(2, 1.1 * columns) + 1
     for factor in (2, 3, 5):
         while size % factor == 0:

@@ -10,7 +10,7 @@ import torch
 from metatensor.torch import TensorBlock, TensorMap
 from metatrain.utils.loss import LossInterface
 
-from .functional import masked_dos
+from .fused import masked_dos
 from .hypers import MaskedDOSHypers, validate_hypers
 
 

@@ -1,0 +1,38 @@
+# Everything runs in a virtual environment of its own, made on first use.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint format clean
+
+help:
+	@echo "make demo    train on the shipped data, draw predicted against computed DOS"
+	@echo "make test    run the test suite"
+	@echo "make lint    check style and types"
+	@echo "make format  apply the style"
+	@echo "make clean   remove the environment and all that the above made"
+
+$(VENV)/installed: pyproject.toml constraints.txt src/metatrain_dos.pth src/metatrain_dos_startup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable ".[test,lint]"
+	@touch $@
+
+demo: $(VENV)/installed
+	mkdir -p demo
+	cd demo && ../$(BIN)/python ../examples/1_train_and_predict.py
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo build dist

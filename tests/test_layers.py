@@ -1,0 +1,93 @@
+"""The layer rule of CONTRIBUTING.md."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+
+PROJECT = Path(__file__).parents[1]
+SOURCE = PROJECT / "src" / "metatrain_dos"
+MODULES = sorted(path.stem for path in SOURCE.glob("*.py") if path.stem[0] != "_")
+
+
+def imports(module, top_level_only=False):
+    """Collect the modules that a module imports: ours as ``.name``."""
+    tree = ast.parse((SOURCE / f"{module}.py").read_text("utf-8"))
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level and node.module:
+                found.add(f".{node.module}")
+            elif node.level:
+                found |= {f".{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+    return found
+
+
+def test_arrows_point_one_way():
+    """Remove modules that import nothing left, until none is left."""
+    arrows = {
+        name: {other[1:] for other in imports(name) if other[0] == "."} & set(MODULES)
+        for name in MODULES
+    }
+    while arrows:
+        free = {name for name, targets in arrows.items() if not targets & set(arrows)}
+        assert free, f"a circle among {sorted(arrows)}"
+        arrows = {name: arrows[name] for name in arrows.keys() - free}
+
+
+@pytest.mark.parametrize("module", ["alignment", "functional", "fused"])
+def test_mathematics_imports_torch_alone(module):
+    outside = {name.split(".")[0] for name in imports(module) if name[0] != "."}
+    assert outside <= {"torch", "typing"}
+    inside = {name for name in imports(module) if name[0] == "."}
+    assert inside <= {".alignment", ".functional"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_the_registry_knows_metatrain(module):
+    known = {name for name in imports(module) if name.split(".")[0] == "metatrain"}
+    allowed = {
+        "registry": {"metatrain.utils.loss"},
+        "loss": {"metatrain.utils.loss"},
+        "cli": {"metatrain.__main__"},
+    }
+    assert known <= allowed.get(module, set())
+    if module == "loss":
+        text = (SOURCE / "loss.py").read_text("utf-8")
+        assert "from metatrain.utils.loss import LossInterface\n" in text
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_imports_the_command(module):
+    assert ".cli" not in imports(module)
+
+
+@pytest.mark.parametrize("module", ["grid", "targets", "calculation", "readers", "cli"])
+def test_light_modules_import_no_torch(module):
+    assert not {"torch", "metatrain"} & imports(module, top_level_only=True)
+
+
+def test_the_start_up_module_is_standard_library_only():
+    tree = ast.parse((PROJECT / "src" / "metatrain_dos_startup.py").read_text("utf-8"))
+    top = [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    names = {a.name for n in top if isinstance(n, ast.Import) for a in n.names}
+    assert names == {"os", "sys"}
+
+
+def test_the_map_names_every_module():
+    text = (PROJECT / "CONTRIBUTING.md").read_text("utf-8")
+    named = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+    assert named == {*MODULES, "metatrain_dos_startup"}
+
+
+def test_the_home_of_the_default_spacing():
+    for module in MODULES:
+        text = (SOURCE / f"{module}.py").read_text("utf-8")
+        assert ("0.05" in text) == (module == "grid"), module

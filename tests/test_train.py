@@ -1,0 +1,277 @@
+"""metatrain itself, from options file to predictions, on real data."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import ase.io
+import metatensor.torch as mts
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from metatrain_dos.datasets import Discretization, write_dataset
+from metatrain_dos.functional import masked_dos
+from metatrain_dos.readers import read_extxyz
+
+
+DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
+BIN = Path(sys.executable).parent
+BEFORE_DATA = "Setting up training set"
+
+MODELS = {
+    "pet": {
+        "cutoff": 3.5,
+        "d_pet": 8,
+        "d_node": 8,
+        "d_head": 8,
+        "d_feedforward": 8,
+        "num_heads": 2,
+        "num_attention_layers": 1,
+        "num_gnn_layers": 1,
+    },
+    "soap_bpnn": {"bpnn": {"num_hidden_layers": 1, "num_neurons_per_layer": 8}},
+}
+
+# The options file of metatrain <= 2026.2, and of papers, as it stands.
+YAML_OF_THE_PAPER = """\
+loss:
+  mtt::dos:
+    type: "masked_dos"
+    grad_weight: 1e-4
+    int_weight: 2.0
+    extra_targets: 200
+    reduction: "mean"
+"""
+
+
+def mtt(*arguments, folder, command="mtt", **environment):
+    """Run metatrain as a user does; return its exit status and all it printed."""
+    done = subprocess.run(
+        [BIN / command, *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout
+
+
+def make_folder(folder, architecture, loss=YAML_OF_THE_PAPER):
+    """Write a small data set and an options file with a given ``loss`` section."""
+    calculations = list(read_extxyz(DATA))[::14]  # 16 materials
+    splits = {
+        "training_set": calculations[:10],
+        "validation_set": calculations[10:13],
+        "test_set": calculations[13:],
+    }
+    discretization = Discretization.covering(calculations)
+    path = write_dataset(
+        folder,
+        splits,
+        discretization,
+        architecture=architecture,
+        model=MODELS[architecture],
+        training={"num_epochs": 2, "batch_size": 4, "log_interval": 1},
+    )
+    options = OmegaConf.load(path)
+    options.architecture.atomic_types = sorted(
+        {int(z) for each in calculations for z in each.atoms.numbers}
+    )
+    options.seed = 1
+    section = OmegaConf.create(loss).loss
+    options.architecture.training.loss = section
+    OmegaConf.save(options, path)
+    return discretization
+
+
+def extensions(folder):
+    """Tell metatrain where the compiled parts of a model are, if it has any."""
+    return ("-e", "extensions") if (folder / "extensions").exists() else ()
+
+
+def losses(log):
+    """Read training and validation loss of each epoch from the log."""
+    rows = [line for line in log.splitlines() if "Epoch:" in line]
+    return [
+        [
+            float(cell.split(":")[-1])
+            for cell in row.split("|")
+            if " loss:" in cell and "RMSE" not in cell
+        ]
+        for row in rows
+    ]
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def trained(request, tmp_path_factory):
+    """Train on the YAML of the paper; return the folder, the log and the grid."""
+    folder = tmp_path_factory.mktemp(request.param)
+    discretization = make_folder(folder, request.param)
+    status, log = mtt("train", "options.yaml", folder=folder)
+    assert status == 0, log
+    return folder, log, discretization
+
+
+class TestTraining:
+    def test_trains_with_the_options_of_the_paper(self, trained):
+        _, log, _ = trained
+        assert "'type': 'masked_dos'" in log
+        epochs = losses(log)
+        assert len(epochs) == 2 and all(len(epoch) == 2 for epoch in epochs)
+        assert np.isfinite(epochs).all()
+
+    def test_logged_loss_is_the_loss(self, trained):
+        """The validation loss of the best model, once more from its predictions."""
+        folder, log, discretization = trained
+        (folder / "validate.yaml").write_text("systems: validation.xyz\n")
+        status, output = mtt(
+            *("eval", "model.pt", "validate.yaml", "-o", "validation.mts"),
+            *extensions(folder),
+            folder=folder,
+        )
+        assert status == 0, output
+        written = next(folder.glob("validation*.mts"))
+        block = mts.load(str(written)).block()
+        frames = ase.io.read(folder / "validation.xyz", ":")
+        atoms = torch.tensor([len(frame) for frame in frames], dtype=torch.float64)
+
+        # Without targets, metatrain may write atoms; a system is their sum.
+        systems = block.samples.column("system").long()
+        values = torch.zeros(len(frames), discretization.columns, dtype=torch.float64)
+        values.index_add_(0, systems, block.values.to(torch.float64))
+
+        extra = discretization.extra_targets
+        targets = torch.tensor(np.array([f.info["dos"] for f in frames]))[:, extra:]
+        mask = torch.tensor(np.array([f.info["dos_mask"] for f in frames]))[:, extra:]
+        loss = masked_dos(
+            values / atoms[:, None],
+            targets / atoms[:, None],
+            mask.bool(),
+            grad_weight=1e-4,
+            int_weight=2.0,
+            grid_spacing=0.05,
+            tail_weight=1.0,
+        )
+        best = min(epoch[1] for epoch in losses(log))
+        # One batch; the log prints four digits, and models run in float32.
+        assert loss.mean().item() == pytest.approx(best, rel=2e-3)
+
+    def test_restart(self, trained):
+        folder, _, _ = trained
+        status, log = mtt(
+            *("train", "options.yaml", "--restart", "model.ckpt", "-o", "more.pt"),
+            *("-r", "architecture.training.num_epochs=4"),
+            folder=folder,
+        )
+        assert status == 0, log
+        assert "Restarting training from 'model.ckpt'" in log
+        assert np.isfinite(losses(log)).all() and len(losses(log)) >= 1
+        assert (folder / "more.pt").exists()
+
+    def test_export_and_eval_with_targets(self, trained):
+        folder, _, _ = trained
+        status, log = mtt(
+            *("export", "model.ckpt", "-o", "exported.pt"),
+            *extensions(folder),
+            folder=folder,
+        )
+        assert status == 0, log
+        options = OmegaConf.load(folder / "options.yaml")
+        OmegaConf.save(options.test_set, folder / "eval.yaml")
+        status, log = mtt(
+            *("eval", "exported.pt", "eval.yaml", *extensions(folder)), folder=folder
+        )
+        assert status == 0, log
+        assert "mtt::dos RMSE" in log
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("options")
+    make_folder(folder, "pet")
+    return folder
+
+
+class TestOptionsFile:
+    @pytest.mark.parametrize(
+        "loss", ["loss: masked_dos", "loss: {mtt::dos: masked_dos}"]
+    )
+    def test_shorthand(self, tmp_path, loss):
+        make_folder(tmp_path, "pet", loss)
+        status, log = mtt(
+            *("train", "options.yaml", "-r", "architecture.training.num_epochs=1"),
+            folder=tmp_path,
+        )
+        assert status == 0, log
+        assert "'type': 'masked_dos'" in log
+
+    @pytest.mark.parametrize(
+        ("override", "message"),
+        [
+            (
+                "int_weight=-1",
+                "'int_weight' must be a finite number >= 0, got -1 (int)",
+            ),
+            ("extra_targets=2.5", "'extra_targets' must be a whole number"),
+            ("grad_weight=.nan", "'grad_weight' must be a finite number >= 0"),
+            ("grad_weight=heavy", "'grad_weight' must be a finite number >= 0"),
+            (
+                "int_wieght=1",
+                "unknown option 'int_wieght' (did you mean 'int_weight'?)",
+            ),
+            ("reduction=none", "'reduction' must be 'mean' or 'sum', because tra"),
+            (
+                "reduction=median",
+                "'reduction' must be 'mean', 'sum' or 'none', got",
+            ),
+            ("weight=much", "'weight' must be a finite number, got 'much' (str)"),
+            ("type=maskd_dos", "Unknown loss 'maskd_dos', did you mean 'masked_dos'?"),
+        ],
+    )
+    def test_mistakes_end_it_before_data_is_read(self, folder, override, message):
+        key = "architecture.training.loss.mtt::dos"
+        status, log = mtt(
+            "train", "options.yaml", "-r", f"{key}.{override}", folder=folder
+        )
+        assert status == 1
+        assert BEFORE_DATA not in log and "Traceback" not in log
+        # what metatrain says to every error, then one line of ours
+        (said,) = [line for line in log.split("Thank you!")[1].splitlines() if line]
+        assert message in said
+
+    def test_mistyped_shorthand(self, folder):
+        status, log = mtt(
+            *("train", "options.yaml"),
+            *("-r", "architecture.training.loss={mtt::dos: maskeddos}"),
+            folder=folder,
+        )
+        assert status == 1 and BEFORE_DATA not in log
+        assert "Unknown loss 'maskeddos', did you mean 'masked_dos'?" in log
+
+    def test_other_losses_are_left_alone(self, folder):
+        status, log = mtt(
+            *("train", "options.yaml", "-r", "architecture.training.num_epochs=1"),
+            *("-r", "architecture.training.loss={mtt::dos: masked_mse}"),
+            folder=folder,
+        )
+        assert status == 0, log
+        assert "'type': 'masked_mse'" in log
+
+    def test_explicit_command_where_start_up_is_switched_off(self, folder):
+        arguments = (
+            "train",
+            "options.yaml",
+            "-r",
+            "architecture.training.num_epochs=1",
+        )
+        status, log = mtt(*arguments, folder=folder, METATRAIN_DOS_AUTOLOAD="0")
+        assert status == 1 and "Unknown loss 'masked_dos'" in log
+        status, log = mtt(
+            *arguments, folder=folder, command="mtt-dos", METATRAIN_DOS_AUTOLOAD="0"
+        )
+        assert status == 0, log
