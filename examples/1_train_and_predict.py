@@ -155,9 +155,9 @@ def main():
         aligned,
         titles,
         zeros=[highest_occupied(each) for each in test],
-        columns=6,
+        columns=8,
     )
-    figure.savefig("predicted-and-computed.png", dpi=100)
+    figure.savefig("predicted-and-computed.png", dpi=80)
     print(f"figure: {Path('predicted-and-computed.png').resolve()}")
 
 
