@@ -5,6 +5,10 @@ import pytest
 import reference
 import torch
 from conftest import OPTIONS, as_numpy, make_case
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    FakeTensorMode,
+)
 
 from metatrain_dos import alignment, functional, fused
 
@@ -255,6 +259,18 @@ class TestInvariants:
             masked_dos(p, t, same.contiguous(), **OPTIONS),
             **ROUNDING,
         )
+
+
+def test_nothing_waits_for_the_device(masked_dos):
+    """Fake tensors have shapes and no numbers, so whatever reads a number fails."""
+    with FakeTensorMode(allow_non_fake_inputs=False):
+        p = torch.rand(4, 2, 42, requires_grad=True)
+        t, m = torch.rand(4, 2, 30), torch.ones(4, 2, 30, dtype=torch.bool)
+        loss = masked_dos(p, t, m, **OPTIONS)
+        loss.mean().backward()
+        assert loss.shape == (4,) and p.grad.shape == p.shape
+        with pytest.raises(DataDependentOutputException):
+            loss.sum().item()
 
 
 class TestTies:

@@ -253,6 +253,40 @@ class TestOptionsFile:
         assert status == 1 and BEFORE_DATA not in log
         assert "Unknown loss 'maskeddos', did you mean 'masked_dos'?" in log
 
+    def test_nan_in_the_target_is_a_mask(self, tmp_path):
+        make_folder(tmp_path, "pet")
+        options = OmegaConf.load(tmp_path / "options.yaml")
+        for name in ("training_set", "validation_set", "test_set"):
+            del options[name].extra_data
+            path = tmp_path / options[name].systems.read_from
+            frames = ase.io.read(path, ":")
+            for frame in frames:
+                trusted = np.array(frame.info.pop("dos_mask"), dtype=bool)
+                frame.info["dos"][~trusted] = np.nan
+            ase.io.write(path, frames)
+        OmegaConf.save(options, tmp_path / "options.yaml")
+        status, log = mtt("train", "options.yaml", folder=tmp_path)
+        assert status == 0, log
+        assert np.isfinite(losses(log)).all()
+
+    def test_dos_of_atoms(self, tmp_path):
+        make_folder(tmp_path, "pet")
+        options = OmegaConf.load(tmp_path / "options.yaml")
+        for name in ("training_set", "validation_set", "test_set"):
+            options[name].targets["mtt::dos"].sample_kind = "atom"
+            options[name].extra_data["mtt::dos_mask"].sample_kind = "atom"
+            path = tmp_path / options[name].systems.read_from
+            frames = ase.io.read(path, ":")
+            for frame in frames:
+                for key in ("dos", "dos_mask"):
+                    rows = np.tile(frame.info.pop(key), (len(frame), 1))
+                    frame.arrays[key] = rows.astype(float) / len(frame)
+            ase.io.write(path, frames)
+        OmegaConf.save(options, tmp_path / "options.yaml")
+        status, log = mtt("train", "options.yaml", folder=tmp_path)
+        assert status == 0, log
+        assert np.isfinite(losses(log)).all()
+
     def test_other_losses_are_left_alone(self, folder):
         status, log = mtt(
             *("train", "options.yaml", "-r", "architecture.training.num_epochs=1"),

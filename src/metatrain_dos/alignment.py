@@ -114,32 +114,30 @@ def _costs_and_rounding(
     shifts = columns - points + 1
     # No lag up to E wraps around, so the length needs no padding beyond the prediction.
     size = fast_fft_size(columns)
-    signals = predictions.new_zeros(
-        4, *predictions.shape[:-1], size, dtype=torch.float64
-    )
+    shape = predictions.shape[:-1]
+    signals = predictions.new_zeros(4, *shape, size, dtype=torch.float64)
     if len(predictions) == 0:  # some FFT libraries refuse to transform nothing
         return signals.new_zeros(0, shifts), signals.new_zeros(0)
     m, mt = signals[:2, ..., :points]
     p, pp = signals[2:, ..., :columns]
 
-    m.copy_(mask)
-    m[..., 0] -= mask[..., 0] / 2  # the trapezoidal rule halves both ends
-    m[..., -1] -= mask[..., -1] / 2
-    # NaN has no place in a product, not even with zero
-    torch.mul(m, torch.nan_to_num(targets), out=mt)
+    t = torch.nan_to_num(targets)  # NaN has no place in a product, not even with zero
+    m.copy_(mask.view(torch.uint8))  # bytes convert faster than booleans
+    weigh_ends_(m)
+    torch.mul(m, t, out=mt)
 
     # The costs see differences of p and t alone. Taking their common level away leaves
     # small numbers, and so small rounding errors, for a flat DOS.
     tiny = torch.finfo(torch.float64).tiny
     level = mt.sum(-1, keepdim=True) / m.sum(-1, keepdim=True).clamp(min=tiny)
-    constant = _dot(mt, torch.nan_to_num(targets) - level)
+    constant = torch.linalg.vecdot(mt, t - level).unsqueeze(-1)
     mt.addcmul_(m, level, value=-1)
     torch.sub(predictions, level, out=p)
     torch.mul(p, p, out=pp)
 
     # integral of m (p - t)^2 = (m * pp) - 2 (mt * p) + constant, "*" a correlation
     m_, mt_, p_, pp_ = torch.fft.rfft(signals)
-    spectrum = (mt_.conj() * p_).mul_(-2).addcmul_(m_.conj(), pp_)
+    spectrum = (m_.conj() * pp_).addcmul_(mt_.conj(), p_, value=-2)
     correlation = torch.fft.irfft(spectrum, n=size)[..., :shifts]
     costs = grid_spacing * (correlation + constant)
     costs += tail_weight * front_tails(predictions[..., :shifts].double(), grid_spacing)
@@ -163,11 +161,21 @@ def front_tails(predictions: Tensor, grid_spacing: float) -> Tensor:
     return torch.nn.functional.pad(tails, (1, 0))
 
 
+def weigh_ends_(values: Tensor) -> Tensor:
+    """
+    Weigh integrands for the trapezoidal rule of unit spacing, in place.
+
+    The rule halves the first and the last value; a single value spans no interval.
+
+    :return: ``values``
+    """
+    if values.shape[-1] == 1:
+        return values.zero_()
+    values[..., 0].div_(2)
+    values[..., -1].div_(2)
+    return values
+
+
 def sum_components(values: Tensor) -> Tensor:
     """Add up everything behind the first axis: ``(samples, ...) -> (samples,)``."""
     return values.flatten(1).sum(1) if values.dim() > 1 else values
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Multiply along the last axis, ``(..., 1)``."""
-    return torch.linalg.vecdot(a, b).unsqueeze(-1)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import functional
-from .alignment import best_shift
+from .alignment import best_shift, weigh_ends_
 from .functional import STENCIL
 
 
@@ -117,70 +117,59 @@ def _loss_and_gradient(
     respect to ``x``.
     """
     h = grid_spacing
-    points = targets.shape[-1]
+    columns, points = predictions.shape[-1], targets.shape[-1]
+    extra, reach = columns - points, len(STENCIL) - 1
     shift = best_shift(
         predictions, targets, mask, grid_spacing=h, tail_weight=tail_weight
     )
     index = functional.window_index(predictions, shift, points)
 
-    # masked term, on the window. Mixing numbers and booleans is slow, hence m.
-    m = mask.to(predictions.dtype)
+    # masked term, on the window; bytes convert faster than booleans
+    m = mask.view(torch.uint8).to(predictions.dtype)
     e = predictions.gather(-1, index).sub_(torch.nan_to_num(targets)).mul_(m)
-    d_e = _trapezoid_(e * (2 * h))
-    loss = _half_dot(d_e, e)
+    d_e = weigh_ends_(e * (2 * h))
+    twice = _dot(d_e, e)  # a quadratic form is half the product with its derivative
 
     if int_weight and points > 1:
-        # cumulative term: c is the trapezoidal running integral of e, from its second
-        # point on, and the reverse running integral of d_c leads back to e
-        c = e.cumsum(-1)
-        c = c.sub_(e, alpha=0.5).sub_(e[..., :1].clone(), alpha=0.5)[..., 1:].mul_(h)
-        d_c = _trapezoid_(c * m[..., 1:]).mul_(2 * h * int_weight)
-        loss += _half_dot(d_c, c)
+        # cumulative term: c is the trapezoidal running integral of e in units of h, 0
+        # at the first point, and the reverse running integral of d_c leads back to e
+        c = e.cumsum(-1).sub_(e + e[..., :1], alpha=0.5)
+        d_c = (c * m).mul_(2 * h**3 * int_weight)
+        weigh_ends_(d_c[..., 1:])
+        twice += _dot(d_c, c)
         if gradient is not None:
             total = d_c.sum(-1, keepdim=True)
-            d_e[..., :1].add_(total, alpha=0.5 * h)
-            reverse = total - d_c.cumsum(-1)
-            d_e[..., 1:].add_(reverse.add_(d_c, alpha=0.5), alpha=h)
+            d_e += total - d_c.cumsum(-1).sub_(d_c, alpha=0.5)
+            d_e[..., :1].sub_(total, alpha=0.5)
     if gradient is not None:
         gradient.zero_().scatter_(-1, index, d_e.mul_(m))
 
-    extra = predictions.shape[-1] - points
-    if tail_weight and extra:
-        # front tail: columns 0 to shift, and half of either, as in _trapezoid_
-        front = predictions[..., : extra + 1]
-        position = torch.arange(extra + 1, device=shift.device) - shift.unsqueeze(-1)
-        inside = (position <= 0).to(front.dtype)
-        inside -= 0.5 * (position == 0)
-        inside[..., 0] -= 0.5
-        d_front = front * (2 * h * tail_weight) * _like_samples(inside, front)
-        loss += _half_dot(d_front, front)
-        if gradient is not None:
-            gradient[..., : extra + 1] += d_front
+    # columns counted from the first of the window
+    position = torch.arange(columns, dtype=m.dtype, device=m.device)
+    position = _like_samples(position - shift.unsqueeze(-1), predictions)
 
-    reach = len(STENCIL) - 1
-    if grad_weight and predictions.shape[-1] > reach:
+    if tail_weight and extra:
+        # front tail: columns 0 to shift, the first and the last of them with half weight
+        front = predictions[..., : extra + 1]
+        weight = (0.5 - position[..., : extra + 1]).clamp_(0, 1)
+        weight[..., 0].sub_(0.5)
+        d_front = front * weight.mul_(2 * h * tail_weight)
+        twice += _dot(d_front, front)
+        if gradient is not None:
+            gradient[..., : extra + 1].add_(d_front)
+
+    if grad_weight and columns > reach:
         # gradient term: u is one where the prediction is free, and g its slope
-        position = torch.arange(predictions.shape[-1], device=shift.device)
-        behind = (position >= shift.unsqueeze(-1)).to(predictions.dtype)
-        u = _like_samples(behind, predictions).expand_as(predictions).clone()
-        u = u.scatter_(-1, index, 1 - m)[..., reach:]
+        u = (position + 1).clamp_(0, 1).expand_as(predictions)
+        u = u.scatter(-1, index, 1 - m)[..., reach:]
         g = _stencil(predictions, h)
-        d_g = _trapezoid_(u.mul_(g)).mul_(2 * h * grad_weight)
-        loss += _half_dot(d_g, g)
+        d_g = weigh_ends_(u.mul_(g)).mul_(2 * h * grad_weight)
+        twice += _dot(d_g, g)
         if gradient is not None:
             _add_stencil_transposed(gradient, d_g, h)
 
     # No term sees every column, but a prediction that is not finite anywhere is broken.
-    return loss + 0.0 * predictions.flatten(1).sum(1)
-
-
-def _trapezoid_(values: Tensor) -> Tensor:
-    """Weigh integrands for the trapezoidal rule of unit spacing, in place."""
-    if values.shape[-1] == 1:  # an integral over nothing
-        return values.zero_()
-    values[..., 0] /= 2
-    values[..., -1] /= 2
-    return values
+    return 0.5 * twice + 0.0 * predictions.flatten(1).sum(1)
 
 
 def _stencil(predictions: Tensor, grid_spacing: float) -> Tensor:
@@ -201,9 +190,9 @@ def _add_stencil_transposed(
         gradient[..., k : k + width].add_(d_slope, alpha=weight / grid_spacing)
 
 
-def _half_dot(derivative: Tensor, values: Tensor) -> Tensor:
-    """Evaluate a quadratic form from its derivative, ``(samples,)``."""
-    return torch.linalg.vecdot(derivative.flatten(1), values.flatten(1)) / 2
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply and add up everything behind the first axis, ``(samples,)``."""
+    return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
 
 
 def _like_samples(per_sample: Tensor, like: Tensor) -> Tensor:

@@ -1,0 +1,166 @@
+"""The losses that are compared, all on the same TensorMaps."""
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import torch
+from metatensor.torch import Labels, TensorBlock, TensorMap
+from metatrain.utils.loss import create_loss
+
+import metatrain_dos.loss
+from metatrain_dos import functional
+
+
+NAME = "mtt::dos"
+OLD_VERSION = "2026.2.1"
+
+
+def old_loss_class():
+    """Take the last ``masked_dos`` of metatrain out of its wheel, which is not kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = f"metatrain=={OLD_VERSION}"
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+            + ["--dest", folder, wanted],
+            check=True,
+        )
+        (wheel,) = Path(folder).glob("*.whl")
+        zipfile.ZipFile(wheel).extract("metatrain/utils/loss.py", folder)
+        source = Path(folder) / "metatrain" / "utils" / "loss.py"
+        spec = importlib.util.spec_from_file_location("old_metatrain_loss", source)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.MaskedDOSLoss
+
+
+class PlainMaskedDOSLoss(metatrain_dos.loss.MaskedDOSLoss):
+    """Our loss without the closed-form gradient."""
+
+    def compute(self, *arguments):
+        fused = metatrain_dos.loss.masked_dos
+        metatrain_dos.loss.masked_dos = functional.masked_dos
+        try:
+            return super().compute(*arguments)
+        finally:
+            metatrain_dos.loss.masked_dos = fused
+
+
+def tensor_map(values):
+    return TensorMap(
+        Labels.single(),
+        [
+            TensorBlock(
+                values=values,
+                samples=Labels.range("system", len(values)),
+                components=[],
+                properties=Labels.range("dos", values.shape[-1]),
+            )
+        ],
+    )
+
+
+class Case:
+    """
+    One batch as ``mtt train`` has it: padded targets, boolean masks.
+
+    The DOS are sums of Gaussians, the predictions the same with a shift and an error,
+    and each structure is trusted up to an energy of its own.
+    """
+
+    def __init__(self, batch, points, extra, dtype, device):
+        generator = torch.Generator().manual_seed(0)
+
+        def random(*shape):
+            return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+        columns = torch.arange(points, dtype=torch.float64)
+        targets = torch.zeros(batch, points, dtype=torch.float64)
+        for _ in range(12):
+            centre, width = (
+                points * random(batch, 1),
+                5 + points / 20 * random(batch, 1),
+            )
+            peak = torch.exp(-0.5 * ((columns - centre) / width) ** 2)
+            targets += torch.where(peak > 1e-12, peak, 0)  # as smeared levels are
+        predictions = 0.05 * random(batch, points + extra)
+        predictions[:, extra // 3 : extra // 3 + points] += targets
+        mask = columns < points * (0.5 + 0.5 * random(batch, 1))
+
+        pad = torch.nn.functional.pad
+        self.extra = extra
+        self.leaf = predictions.to(device, dtype).requires_grad_()
+        padded = pad(targets, (extra, 0)).to(device, dtype)
+        padded_mask = pad(mask, (extra, 0)).to(device)
+        self.targets = {NAME: tensor_map(padded)}
+        self.mask = {f"{NAME}_mask": tensor_map(padded_mask)}
+        # shift_agnostic_mse knows no other mask than NaN
+        holes = padded.masked_fill(~padded_mask, float("nan"))
+        self.targets_with_nan = {NAME: tensor_map(holes)}
+
+    def step(self, loss, with_nan=False):
+        """Make the function to time: one forward and one backward pass."""
+        targets = self.targets_with_nan if with_nan else self.targets
+
+        def run():
+            self.leaf.grad = None
+            # what a model hands over is not a leaf
+            predictions = {NAME: tensor_map(self.leaf * 1.0)}
+            loss(predictions, targets, self.mask).backward()
+
+        return run
+
+
+def steps(case, old_class=None):
+    """Make one function to time for each loss."""
+
+    def make(key, **options):
+        common = {"name": NAME, "gradient": None, "weight": 1.0, "reduction": "mean"}
+        return create_loss(key, **common, **options)
+
+    ours = {"extra_targets": case.extra}
+    rivals = {
+        "masked_dos (ours)": case.step(make("masked_dos", **ours)),
+        "masked_dos (ours, plain)": case.step(PlainMaskedDOSLoss(NAME, **ours)),
+        "mse": case.step(make("mse")),
+        "masked_mse": case.step(make("masked_mse")),
+        "shift_agnostic_mse": case.step(
+            make("shift_agnostic_mse", int_weight=2.0, grad_penalty_weight=1e-4),
+            with_nan=True,
+        ),
+    }
+    if old_class is not None:
+        old = old_class(NAME, None, 1.0, 1e-4, 2.0, case.extra, "mean")
+        rivals[f"masked_dos (metatrain {OLD_VERSION})"] = case.step(old)
+    return rivals
+
+
+def floors(case):
+    """
+    Make functions that no implementation can beat.
+
+    Streaming reads predictions, targets and mask once and writes the gradient once; the
+    transforms are the five of the shift search.
+    """
+    from metatrain_dos.alignment import fast_fft_size
+
+    predictions = case.leaf.detach()
+    targets = case.targets[NAME].block().values
+    mask = case.mask[f"{NAME}_mask"].block().values.view(torch.uint8)
+    gradient = torch.empty_like(predictions)
+    size = fast_fft_size(predictions.shape[-1])
+    signals = torch.rand(
+        4, len(predictions), size, dtype=torch.float64, device=predictions.device
+    )
+
+    def stream():
+        torch.addcmul(predictions, targets, mask, out=gradient)
+
+    def transform():
+        spectrum = torch.fft.rfft(signals)
+        torch.fft.irfft(spectrum[0], n=size)
+
+    return {"floor: streaming": stream, "floor: FFTs": transform}
