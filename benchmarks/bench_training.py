@@ -1,8 +1,9 @@
 """
 Measure the share of the loss in the steps of a real ``mtt train``.
 
-PET at its default size, batch 16, on the shipped data. The time of ``compute`` holds the
-forward pass and, because the gradient is made with it, nearly all of the backward pass.
+PET at its default size, batch 16, on the shipped data. The time of ``compute`` holds
+the forward pass and, because the gradient is made with it, nearly all of the backward
+pass.
 """
 
 import os

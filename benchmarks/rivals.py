@@ -24,8 +24,10 @@ def old_loss_class():
     with tempfile.TemporaryDirectory() as folder:
         wanted = f"metatrain=={OLD_VERSION}"
         subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-            + ["--dest", folder, wanted],
+            [
+                *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+                *("--dest", folder, wanted),
+            ],
             check=True,
         )
         (wheel,) = Path(folder).glob("*.whl")
