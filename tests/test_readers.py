@@ -10,7 +10,6 @@ import ase.io
 import numpy as np
 import pytest
 
-from metatrain_dos import readers
 from metatrain_dos.readers import (
     READERS,
     Calculation,
@@ -20,6 +19,7 @@ from metatrain_dos.readers import (
     read_espresso_xml,
     read_extxyz,
 )
+from metatrain_dos.reading import BOHR, HARTREE
 
 
 # tests/data: outputs of pw.x 6.7 with 12 to 14 Ry, Gaussian smearing of 0.02 Ry.
@@ -128,7 +128,7 @@ def test_espresso_structure(unpack):
 
 def test_espresso_units():
     # e^2 / (4 pi epsilon_0) in eV Angstrom, CODATA 2018.
-    assert pytest.approx(14.3996454784, rel=1e-11) == readers.HARTREE * readers.BOHR
+    assert pytest.approx(14.3996454784, rel=1e-11) == HARTREE * BOHR
 
 
 def test_espresso_nscf(unpack):

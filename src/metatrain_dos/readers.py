@@ -1,36 +1,43 @@
 """Read finished calculations: the structure, its eigenvalues and k-point weights.
 
-A reader for another code is one function and one row of :data:`READERS`.
+A reader for another code is one function and one row of :data:`READERS`. The readers of
+codes have modules of their own; this one has the table, and extended XYZ.
 """
 
-import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import ase
 import ase.io
 import numpy as np
-from ase.data import atomic_numbers
 
 from .calculation import INFO_KEYS, Calculation, calculation_to_atoms
+from .readers_abinit import read_abinit_gsr
+from .readers_espresso import read_espresso_text, read_espresso_xml
+from .readers_gpaw import read_gpw
+from .readers_vasp import read_vasprun
+from .reading import calculation_from_ase
 
 
 __all__ = [
     "READERS",
     "Calculation",
     "Reader",
+    "calculation_from_ase",
     "calculation_to_atoms",
+    "find_reader",
+    "read_abinit_gsr",
     "read_calculations",
+    "read_espresso_text",
     "read_espresso_xml",
     "read_extxyz",
+    "read_gpw",
+    "read_vasprun",
 ]
-
-# CODATA 2018, which Quantum ESPRESSO writes with; those in ase.units are older.
-BOHR = 0.529177210903
-HARTREE = 27.211386245988
 
 
 def read_extxyz(path: str | Path) -> Iterator[Calculation]:
@@ -46,7 +53,8 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
     :raises ValueError: if the file cannot be read, or a structure lacks a key or has
         values that do not fit
     """
-    structures = ase.io.iread(path, index=":", format="extxyz")
+    path = Path(path)
+    structures = _structures(path)
     number = 0
     while True:
         try:
@@ -57,8 +65,8 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
                     f"{path}: expected extended XYZ, got no structure; check the path"
                 ) from None
             return
-        # The error of ASE itself is an OSError; a broken header raises the others.
-        except (OSError, ValueError, KeyError, IndexError) as error:
+        # Damaged files make the parser of ASE stumble in ways that cannot be listed.
+        except Exception as error:
             raise ValueError(
                 f"{path}: expected extended XYZ, but structure {number} cannot be read "
                 f"({error}); check the path and whether the file is complete"
@@ -71,73 +79,99 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
         number += 1
 
 
-def read_espresso_xml(path: str | Path) -> Calculation:
-    """
-    Read the XML output of ``pw.x`` (Quantum ESPRESSO).
-
-    Takes the last step of ``scf``, ``nscf`` and relaxations, with and without spin, and
-    non-collinear. A run with one Fermi level for each spin has none here.
-
-    :param path: ``prefix.xml``, ``data-file-schema.xml`` or the folder ``prefix.save``
-    :return: the calculation
-    :raises ValueError: if the file cannot be read, is not complete, has not converged,
-        or has k-points along a path
-    """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "data-file-schema.xml"
-    try:
-        root = ElementTree.parse(path).getroot()
-    except (OSError, ElementTree.ParseError) as error:
-        raise ValueError(
-            f"{path}: expected XML output of pw.x, but it cannot be read ({error}); "
-            "check the path and whether the run finished"
-        ) from error
-    try:
-        return _from_espresso(root)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
 class Reader(NamedTuple):
     """
     Say which files a function reads.
 
     :param pattern: shell pattern of the file name, in lower case
     :param read: function from a path to one calculation, or to several
+    :param mark: text that is among the first :data:`HEAD` bytes of every such file;
+        empty where the name says enough
     """
 
     pattern: str
     read: Callable[[Path], Calculation | Iterator[Calculation]]
+    mark: bytes = b""
 
 
 READERS = {
-    "Quantum ESPRESSO": Reader("*.xml", read_espresso_xml),
+    "Quantum ESPRESSO": Reader("*.xml", read_espresso_xml, b":espresso"),
     "Quantum ESPRESSO folder": Reader("*.save", read_espresso_xml),
+    "VASP": Reader("*.xml", read_vasprun, b"<modeling"),
+    "GPAW": Reader("*.gpw", read_gpw),
+    "ABINIT": Reader("*_gsr.nc", read_abinit_gsr),
     "extended XYZ": Reader("*xyz", read_extxyz),
+    "Quantum ESPRESSO text": Reader("*.out", read_espresso_text, b"Program PWSCF"),
+    "Quantum ESPRESSO output": Reader("*.pwo", read_espresso_text, b"Program PWSCF"),
 }
-"""Format -> reader. The first row whose pattern fits the name of the file is used."""
+"""
+Format -> reader. The first row is used that fits a file.
+
+What holds all digits comes before what is printed.
+"""
+
+HEAD = 4096
+"""How much of a file is looked at to tell formats with the same names apart, bytes."""
+
+
+def find_reader(path: str | Path) -> Reader | None:
+    """
+    Find the reader of a file without reading it.
+
+    Names decide first, at no cost; only a file whose name fits a reader with a mark is
+    opened, to look at its first :data:`HEAD` bytes. A file that cannot be opened gets
+    the first reader that its name fits, whose error says why.
+
+    :param path: file, or a folder that is one calculation
+    :return: the reader; ``None`` for files of another kind
+    """
+    path = Path(path)
+    name = path.name.lower()
+    fitting = [row for row in READERS.values() if fnmatch(name, row.pattern)]
+    if any(row.mark for row in fitting):
+        try:
+            with path.open("rb") as stream:
+                head = stream.read(HEAD)
+        except OSError:
+            return fitting[0]
+        fitting = [row for row in fitting if row.mark in head]
+    return fitting[0] if fitting else None
 
 
 def read_calculations(path: str | Path) -> Iterator[Calculation]:
     """
-    Read all calculations in a file, whose name says the format (:data:`READERS`).
+    Read all calculations in a file, with the reader of :func:`find_reader`.
 
     :param path: file to read
     :return: calculations in the order of the file
-    :raises ValueError: if the name fits no format, or the file cannot be read
+    :raises ValueError: if the file is of no known format, or cannot be read
     """
     path = Path(path)
-    for reader in READERS.values():
-        if fnmatch(path.name.lower(), reader.pattern):
-            found = reader.read(path)
-            yield from (found,) if isinstance(found, Calculation) else found
-            return
-    known = ", ".join(f"{reader.pattern} ({name})" for name, reader in READERS.items())
-    raise ValueError(
-        f"{path}: expected a file name like {known}, got {path.name!r}; rename the "
-        "file or convert it to extended XYZ"
-    )
+    reader = find_reader(path)
+    if reader is None:
+        raise ValueError(f"{path}: {_no_reader(path.name)}")
+    found = reader.read(path)
+    yield from (found,) if isinstance(found, Calculation) else found
+
+
+def _structures(path: Path) -> Iterator[ase.Atoms]:
+    """
+    Read structures one by one.
+
+    ASE goes through the whole file first, and takes any number of atoms at its word.
+    """
+    with path.open(encoding="utf-8") as stream:
+        for line in stream:
+            if not line.strip():
+                continue
+            count = int(line)
+            lines = [line, *islice(stream, count + 1)]
+            if len(lines) != count + 2 or not lines[-1].endswith("\n"):
+                raise ValueError(
+                    f"{count} atoms are announced, and {len(lines) - 2} follow, or the "
+                    "last line has no end"
+                )
+            yield from ase.io.iread(StringIO("".join(lines)), format="extxyz")
 
 
 def _from_info(atoms: ase.Atoms) -> Calculation:
@@ -173,76 +207,20 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
     )
 
 
-def _from_espresso(root: ElementTree.Element) -> Calculation:
-    """Take a calculation out of the root element of an output of ``pw.x``."""
-    if not root.tag.endswith("}espresso"):
-        raise ValueError(
-            f"root element: expected espresso, got {root.tag}; give the prefix.xml or "
-            "data-file-schema.xml of pw.x"
+def _no_reader(name: str) -> str:
+    """Say why no reader fits a file of that name."""
+    fitting = [
+        f"{format} (which has {row.mark.decode()!r} near its beginning)"
+        for format, row in READERS.items()
+        if row.mark and fnmatch(name.lower(), row.pattern)
+    ]
+    if fitting:
+        return (
+            f"expected output of {' or '.join(fitting)}, got other content; check "
+            "whether the run began, and with which code"
         )
-    kind = _find(root, "input/control_variables/calculation").text
-    if kind == "bands":
-        raise ValueError(
-            "calculation: expected a k-point grid, got 'bands', which is a path; run "
-            "pw.x with calculation = 'nscf' and a grid"
-        )
-    # Runs that are not self-consistent say "false" here, or nothing.
-    converged = root.findtext("output/convergence_info/scf_conv/convergence_achieved")
-    if kind != "nscf" and converged != "true":
-        raise ValueError(
-            f"convergence_achieved: expected true, got {converged}; run pw.x until it "
-            "finds the self-consistent density"
-        )
-    structure = _find(root, "output/atomic_structure")
-    sites = structure.findall("atomic_positions/atom")
-    cell = [_numbers(_find(structure, f"cell/{name}")) for name in ("a1", "a2", "a3")]
-    bands = _find(root, "output/band_structure")
-    channels = 2 if _find(bands, "lsda").text == "true" else 1
-    points = bands.findall("ks_energies")
-    energies = np.array([_numbers(_find(point, "eigenvalues")) for point in points])
-    weights = [float(_find(point, "k_point").get("weight", "nan")) for point in points]
-    level = bands.find("fermi_energy")
-    if level is None:
-        level = bands.find("highestOccupiedLevel")
-    return Calculation(
-        atoms=ase.Atoms(
-            [_symbol(site.get("name", "")) for site in sites],
-            positions=BOHR * np.array([_numbers(site) for site in sites]),
-            cell=BOHR * np.array(cell),
-            pbc=True,
-        ),
-        # Each k-point lists the bands of the first channel, then those of the second.
-        eigenvalues=HARTREE
-        * energies.reshape(len(points), channels, -1).swapaxes(0, 1),
-        kpoint_weights=np.array(weights),
-        fermi_level=None if level is None else HARTREE * float(level.text or "nan"),
-        n_electrons=float(_find(bands, "nelec").text or "nan"),
-    )
-
-
-def _find(element: ElementTree.Element, tag: str) -> ElementTree.Element:
-    """Find an element that every finished run writes."""
-    found = element.find(tag)
-    if found is None:
-        raise ValueError(
-            f"{tag}: expected in the output of every finished run, got nothing; check "
-            "whether pw.x finished"
-        )
-    return found
-
-
-def _numbers(element: ElementTree.Element) -> np.ndarray:
-    """Read the numbers in an element."""
-    return np.array((element.text or "").split(), dtype=np.float64)
-
-
-def _symbol(label: str) -> str:
-    """Find the chemical symbol in the label of a species: Si1, fe_up, Oh."""
-    for length in (2, 1):
-        symbol = re.sub("[^A-Za-z].*", "", label)[:length].capitalize()
-        if atomic_numbers.get(symbol, 0) > 0:
-            return symbol
-    raise ValueError(
-        f"species: expected a label that begins with a chemical symbol, got {label!r}; "
-        "rename it in the input of pw.x"
+    known = ", ".join(f"{row.pattern} ({format})" for format, row in READERS.items())
+    return (
+        f"expected a file name like {known}, got {name!r}; rename the file or convert "
+        "it to extended XYZ"
     )
