@@ -2,9 +2,9 @@
 Train on the shipped data and predict structures the model never saw
 ====================================================================
 
-The shortest way from finished calculations to a figure: eigenvalues become a data set
-with an options file, a bare ``mtt train`` trains on it, and the model's DOS is compared
-with the computed one, each aligned as the loss aligns them.
+The shortest way from finished calculations to a figure: ``mtt-dos prepare`` makes a
+data set with an options file, a bare ``mtt train`` trains on it, and the model's DOS is
+compared with the computed one, each aligned as the loss aligns them.
 
 Run it in a folder of its own; it writes ``dos/`` (data set and options), what
 ``mtt train`` writes, and ``predicted-and-computed.png``.
@@ -12,20 +12,20 @@ Run it in a folder of its own; it writes ``dos/`` (data set and options), what
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import ase.io
 import numpy as np
 from metatomic.torch import ModelOutput
 from metatomic_ase import MetatomicCalculator
+from omegaconf import OmegaConf
 
-from metatrain_dos.datasets import TARGET, Discretization, write_dataset
+from metatrain_dos.datasets import TARGET, Discretization
 from metatrain_dos.evaluation import align
 from metatrain_dos.plotting import plot_predicted_and_computed
-from metatrain_dos.readers import read_extxyz
 
 
 DATA = Path(__file__).parent / "data" / "structures.xyz"
@@ -51,27 +51,11 @@ SMALL_PET = {
 LOSS = {"int_weight": 0.01}
 
 
-def split_by_material(calculations, seed):
-    """Hold one structure of every material out for validation and one for testing."""
-    rng = np.random.default_rng(seed)
-    by_material = defaultdict(list)
-    for calculation in calculations:
-        by_material[calculation.atoms.info["material"]].append(calculation)
-    splits = {"training_set": [], "validation_set": [], "test_set": []}
-    for family in by_material.values():
-        held_out = rng.permutation(len(family))[:2]
-        for i, calculation in enumerate(family):
-            name = {held_out[0]: "validation_set", held_out[1]: "test_set"}.get(
-                i, "training_set"
-            )
-            splits[name].append(calculation)
-    return splits
-
-
-def highest_occupied(calculation):
-    """Find the energy that the figure is drawn relative to, eV."""
-    energies = calculation.eigenvalues
-    return energies[energies <= calculation.fermi_level].max()
+def run(*command, **options):
+    """Run a command that was installed with this Python."""
+    name, *arguments = map(str, command)
+    path = Path(sys.executable).with_name(name)
+    subprocess.run([path, *arguments], check=True, **options)
 
 
 def predict(model, structures):
@@ -93,68 +77,67 @@ def main():
     arguments = parser.parse_args()
 
     # %%
-    # From eigenvalues to a data set.
+    # From eigenvalues to a data set. Of every material, one structure is for validation
+    # and one for testing.
 
-    calculations = list(read_extxyz(DATA))
-    splits = split_by_material(calculations, arguments.seed)
-    discretization = Discretization.covering(calculations)
-    write_dataset(
-        "dos",
-        splits,
-        discretization,
-        model=SMALL_PET,
-        loss=LOSS,
-        training={
-            "num_epochs": arguments.epochs,
-            "batch_size": 8,
-            "learning_rate": 1e-3,
-            "log_interval": 10,
-            "checkpoint_interval": 1000,
-        },
+    shutil.rmtree("dos", ignore_errors=True)  # of the last run
+    run(
+        *("mtt-dos", "prepare", DATA, "-o", "dos"),
+        *("--stratify-by", "material", "--seed", arguments.seed),
     )
-    grid = discretization.grid
-    print(
-        f"{len(calculations)} structures, {grid.size} energies from "
-        f"{grid.energies[0]:.2f} to {grid.energies[-1]:.2f} eV, "
-        f"{discretization.extra_targets} extra"
+
+    # %%
+    # The options file trains as it stands. What is changed here makes it fast.
+
+    options = OmegaConf.load("dos/options.yaml")
+    options.architecture.model = SMALL_PET
+    options.architecture.training.update(
+        num_epochs=arguments.epochs,
+        batch_size=8,
+        learning_rate=1e-3,
+        log_interval=10,
+        checkpoint_interval=1000,
     )
+    options.architecture.training.loss[TARGET].update(LOSS)
+    OmegaConf.save(options, "dos/options.yaml")
 
     # %%
     # A bare ``mtt train``. It finds the loss because metatrain-dos is installed.
 
-    subprocess.run(
-        [Path(sys.executable).with_name("mtt"), "train", "options.yaml"],
+    run(
+        *("mtt", "train", "options.yaml"),
         cwd="dos",
-        check=True,
         env={**os.environ, "PYTHONWARNINGS": "ignore::DeprecationWarning"},
     )
 
     # %%
     # Structures the model never saw. Predictions and targets are per structure.
 
-    test = splits["test_set"]
-    targets, masks = map(
-        np.array,
-        zip(*(discretization.dos_and_mask(each) for each in test), strict=True),
+    test = ase.io.read("dos/test.xyz", ":")
+    discretization = Discretization.read("dos/grid.json")
+    grid, front = discretization.grid, discretization.extra_targets
+    aligned = align(
+        predict("dos/model.pt", test),
+        np.array([atoms.info["dos"][front:] for atoms in test]),
+        np.array([atoms.info["dos_mask"][front:] for atoms in test]),
+        grid_spacing=grid.spacing,
     )
-    predictions = predict("dos/model.pt", ase.io.read("dos/test.xyz", ":"))
-    aligned = align(predictions, targets, masks, grid_spacing=grid.spacing)
 
-    per_atom = aligned.rmse / [len(each.atoms) for each in test]
+    per_atom = aligned.rmse / [len(atoms) for atoms in test]
     print(
         f"aligned error of {len(test)} structures held out of training: median RMSE "
         f"{np.median(per_atom):.3f} states/eV/atom, "
         f"{np.median(aligned.relative_rmse):.0%} of the size of the DOS"
     )
     titles = [
-        f"{each.atoms.info['material']}   error {error:.0%}"
-        for each, error in zip(test, aligned.relative_rmse, strict=True)
+        f"{atoms.info['material']}   error {error:.0%}"
+        for atoms, error in zip(test, aligned.relative_rmse, strict=True)
     ]
     figure = plot_predicted_and_computed(
         grid.energies,
         aligned,
         titles,
-        zeros=[highest_occupied(each) for each in test],
+        zeros=[atoms.info.get("highest_occupied") for atoms in test],
         columns=8,
     )
     figure.savefig("predicted-and-computed.png", dpi=80)

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from . import __version__
 
 
+METATRAIN_COMMANDS = ("train", "eval", "export")
+"""Commands of ``mtt`` that are passed on."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """
     Run ``mtt-dos``.
@@ -14,17 +18,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     :param arguments: the command line after the name of the command; that of the
         process unless given
     """
+    # Not needed by whoever imports this module for `run_metatrain`.
+    from . import check, prepare
+
     parser = argparse.ArgumentParser(prog="mtt-dos", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in ("train", "eval", "export"):
+    prepare.add_parser(commands)
+    check.add_parser(commands)
+    for command in METATRAIN_COMMANDS:
         commands.add_parser(
             command,
             add_help=False,
             help=f"`mtt {command}`, with the losses of all plugins registered first",
         )
     known, rest = parser.parse_known_args(arguments)
-    run_metatrain([known.command, *rest])
+    if known.command in METATRAIN_COMMANDS:
+        run_metatrain([known.command, *rest])
+        return
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    known.run(known)
 
 
 def run_metatrain(arguments: Sequence[str]) -> None:

@@ -149,7 +149,7 @@ def _loss_and_gradient(
     position = _like_samples(position - shift.unsqueeze(-1), predictions)
 
     if tail_weight and extra:
-        # front tail: columns 0 to shift, the first and the last of them with half weight
+        # front tail: columns 0 to shift, the first and the last with half weight
         front = predictions[..., : extra + 1]
         weight = (0.5 - position[..., : extra + 1]).clamp_(0, 1)
         weight[..., 0].sub_(0.5)

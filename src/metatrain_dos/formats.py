@@ -1,0 +1,160 @@
+"""The files that metatrain reads structures and targets from."""
+
+import io
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import ase
+import ase.io
+import numpy as np
+
+
+class Writer(Protocol):
+    """
+    Write structures one after another.
+
+    A structure carries its targets and masks in its info, padded, ``(columns,)`` each.
+    What :meth:`encode` makes of it is made anywhere, also in another process;
+    :meth:`write` is then called in the order of the file.
+    """
+
+    suffix: ClassVar[str]
+    in_memory: ClassVar[bool]
+
+    def __init__(self, path: Path, keys: tuple[str, ...]) -> None: ...
+
+    @staticmethod
+    def encode(frame: ase.Atoms, keys: tuple[str, ...]) -> Any: ...
+
+    def write(self, encoded: Any) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class ExtxyzWriter:
+    """
+    Write extended XYZ, which people can read, and metatrain reads into memory at once.
+
+    :param path: file to write
+    :param keys: entries of the info that are targets and masks
+    """
+
+    suffix: ClassVar[str] = ".xyz"
+    in_memory: ClassVar[bool] = True
+
+    def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    @staticmethod
+    def encode(frame: ase.Atoms, keys: tuple[str, ...]) -> str:
+        """Format one structure."""
+        text = io.StringIO()
+        ase.io.write(text, frame, format="extxyz")
+        return text.getvalue()
+
+    def write(self, encoded: str) -> None:
+        """Write one structure."""
+        self._file.write(encoded)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+
+class DiskDatasetWriter:
+    """
+    Write metatrain's ``DiskDataset``: one zip file, read structure by structure.
+
+    :param path: file to write
+    :param keys: entries of the info that are targets and masks
+    """
+
+    suffix: ClassVar[str] = ".zip"
+    in_memory: ClassVar[bool] = False
+
+    def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
+        from metatrain.utils.data.writers import DiskDatasetWriter as MetatrainWriter
+
+        self._writer = MetatrainWriter(path)
+        self._keys = keys
+
+    @staticmethod
+    def encode(frame: ase.Atoms, keys: tuple[str, ...]) -> ase.Atoms:
+        """Keep the structure: it becomes tensors only where torch is loaded anyway."""
+        return frame
+
+    def write(self, encoded: ase.Atoms) -> None:
+        """Write one structure."""
+        import torch
+        from metatensor.torch import Labels, TensorBlock, TensorMap
+        from metatomic.torch import systems_to_torch
+
+        maps = {}
+        for key in self._keys:
+            values = torch.tensor(encoded.info[key], dtype=torch.float64)[None, :]
+            # The properties of a mask carry the name of the mask.
+            block = TensorBlock(
+                values=values,
+                samples=Labels.range("system", 1),
+                components=[],
+                properties=Labels.range(key, values.shape[-1]),
+            )
+            maps[key] = TensorMap(Labels.single(), [block])
+        self._writer.write([systems_to_torch(encoded, dtype=torch.float64)], maps)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.finish()
+
+
+class MemmapWriter:
+    """
+    Write metatrain's memory-mapped data set: a folder of arrays, the fastest to read.
+
+    Numbers are single precision, as that format wants them.
+
+    :param path: folder to write
+    :param keys: entries of the info that are targets and masks
+    """
+
+    suffix: ClassVar[str] = ""
+    in_memory: ClassVar[bool] = False
+
+    def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
+        path.mkdir()
+        self._path = path
+        self._atoms = [0]
+        self._files = {
+            name: (path / f"{name}.bin").open("wb") for name in ("x", "a", "c", *keys)
+        }
+
+    @staticmethod
+    def encode(frame: ase.Atoms, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Convert one structure to arrays."""
+        return {
+            "x": frame.positions.astype(np.float32),
+            "a": frame.numbers.astype(np.int32),
+            "c": frame.cell.array.astype(np.float32),
+            **{key: np.asarray(frame.info[key], dtype=np.float32) for key in keys},
+        }
+
+    def write(self, encoded: dict[str, np.ndarray]) -> None:
+        """Write one structure."""
+        for name, file in self._files.items():
+            file.write(encoded[name].tobytes())
+        self._atoms.append(self._atoms[-1] + len(encoded["a"]))
+
+    def close(self) -> None:
+        """Finish the folder."""
+        for file in self._files.values():
+            file.close()
+        np.save(self._path / "ns.npy", len(self._atoms) - 1)
+        np.save(self._path / "na.npy", np.array(self._atoms, dtype=np.int64))
+
+
+FORMATS: dict[str, type[Writer]] = {
+    "xyz": ExtxyzWriter,
+    "zip": DiskDatasetWriter,
+    "memmap": MemmapWriter,
+}
+"""Name of a format -> what writes it."""
