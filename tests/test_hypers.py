@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import yaml
 from metatrain.utils.loss import create_loss
@@ -45,7 +46,8 @@ def test_reductions_from_python(reduction):
     assert make(reduction=reduction).reduction == reduction
 
 
-NOT_A_WEIGHT = [-1, -1e-9, math.nan, math.inf, "heavy", "2.0", True, None, [1], {}]
+NOT_A_WEIGHT = [-1, -1e-9, math.nan, math.inf, "heavy", "2.0", None, [1], {}]
+NOT_A_WEIGHT += [True, np.True_]
 WEIGHT = "a finite number >= 0"
 BAD = [
     *(("grad_weight", value, WEIGHT) for value in NOT_A_WEIGHT),
@@ -103,6 +105,11 @@ def test_unknown_option_names_the_closest(mistyped, meant):
 def test_unknown_option_like_nothing():
     with pytest.raises(ValueError, match=r"unknown option 'zzz';.*options are extra_t"):
         make(zzz=1)
+
+
+def test_numbers_of_numpy():
+    hypers = make(int_weight=np.float32(0.5), extra_targets=np.int64(7)).hypers
+    assert hypers.int_weight == 0.5 and type(hypers.extra_targets) is int
 
 
 def test_all_mistakes_at_once():

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -30,7 +31,7 @@ def _number(value: Any) -> Any:
     """Let numbers pass; pydantic alone would take ``True`` for 1 and ``"2"`` for 2."""
     if isinstance(value, str) and EXPONENT_TEXT.fullmatch(value.strip()):
         return float(value)
-    if isinstance(value, (bool, str, bytes)):
+    if isinstance(value, (bool, np.bool_, str, bytes)):
         raise ValueError("not a number")
     return value
 
