@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test bench lint format clean
 
 help:
 	@echo "make demo    train on the shipped data, draw predicted against computed DOS"
 	@echo "make test    run the test suite"
+	@echo "make bench   time the loss against metatrain's, on one thread"
 	@echo "make lint    check style and types"
 	@echo "make format  apply the style"
 	@echo "make clean   remove the environment and all that the above made"
@@ -25,6 +26,11 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/bench_loss.py --output bench
+	$(BIN)/python benchmarks/bench_dos.py
+	$(BIN)/python benchmarks/bench_training.py
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,4 +41,4 @@ format: $(VENV)/installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) bench demo build dist
