@@ -635,10 +635,10 @@ class TestLargeFormats:
         key = f"training_set.targets.{TARGET}.num_subtargets"
         columns = OmegaConf.load("options.yaml").training_set.targets[TARGET]
         change(**{key: columns.num_subtargets - 1})
-        found = [each for each in findings() if "columns in" in each.found]
-        assert [each.severity for each in found] == ["error"]
-        assert f"has {columns.num_subtargets} columns" in found[0].found
-        assert found[0].occurrences[0].count == 12
+        # metatrain goes by the file if it is a zip file
+        found = only("warning" if suffix else "error", "columns in training")
+        assert f"has {columns.num_subtargets} columns" in found.found
+        assert found.occurrences[0].count == 12
 
     def test_values(self, folder, suffix, write):
         def spoil(frames):

@@ -126,7 +126,9 @@ def _check_data(
     read = [each for each in sections if _inspect(checks, diagnosis, inspection, each)]
     inspection.is_complete &= len(read) == len(sections)
     checks.findings += findings_of(checks.options, inspection)
-    if not any(name == "target width" for name, _ in inspection.problems):
+    if not {"target width", "ignored width"} & {
+        name for name, _ in inspection.problems
+    }:
         check_widths(checks, target, sections)
     check_masks(checks, inspection, read)
 

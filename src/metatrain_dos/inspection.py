@@ -63,13 +63,15 @@ class Inspection:
     def _shape_problems(self, section: Section, sample: Sample) -> dict[str, float]:
         """Compare the shapes of target and mask with the options."""
         rows, columns = sample.target.shape
-        if columns != section.entries[self.target]["num_subtargets"]:
+        # metatrain takes the widths of a zip file as they are
+        is_free = section.source.suffix == ".zip"
+        if columns != section.entries[self.target]["num_subtargets"] and not is_free:
             return {"target width": columns}
         if sample.mask is None:
             return {}
         mask_rows, mask_columns = sample.mask.shape
         configured = section.entries[f"{self.target}_mask"]["num_subtargets"]
-        if mask_columns != configured or mask_columns != columns:
+        if mask_columns != columns or (mask_columns != configured and not is_free):
             return {"mask width": mask_columns}
         return {} if mask_rows == rows else {"mask rows": mask_rows}
 
@@ -77,6 +79,8 @@ class Inspection:
         """Compare the numbers of target and mask with each other."""
         target, extra = sample.target, self.hypers.extra_targets
         problems: dict[str, float] = {}
+        if target.shape[1] != section.entries[self.target]["num_subtargets"]:
+            problems["ignored width"] = target.shape[1]
         undefined = np.isnan(target)
         if undefined.any():
             self.with_nan.add(section)
@@ -85,7 +89,7 @@ class Inspection:
         trusted = promised & ~undefined
         if sample.mask is not None:
             if not np.isin(sample.mask, (0, 1)).all():
-                return {"mask values": 1}
+                return {**problems, "mask values": 1}
             if (promised & undefined).any():
                 problems["undefined"] = int(np.sum(promised & undefined))
             if promised[:, :extra].any():

@@ -38,6 +38,14 @@ MESSAGES = {
         "metatrain cannot read it, or reads other columns than those that were written",
         "set num_subtargets: {number:.0f}, for target and mask of every data set",
     ),
+    "ignored width": Message(
+        "warning",
+        "target columns",
+        "num_subtargets is {num_subtargets}, but {target!r} has {number:.0f} columns "
+        "in {source}",
+        "metatrain takes the number of a zip file, but that of other formats from here",
+        "set num_subtargets: {number:.0f}, for target and mask of every data set",
+    ),
     "mask width": Message(
         "error",
         "mask columns",

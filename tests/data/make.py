@@ -171,7 +171,7 @@ run("gpaw-spin", hydrogen, (2, 2, 1), 5, convergence=three, occupations=smeared)
 run("gpaw-two-levels", hydrogen, (2, 1, 1), 5, convergence=three,
     occupations={**smeared, "fixmagmom": True})
 """
-# GPAW 26.7 from PyPI, whose files have version 7, but for molecules
+# GPAW 26.7, installed with pip, whose files have version 7, but for molecules
 NEW_GPAW = """
 run("gpaw-molecule", molecule, (1, 1, 1), 6, convergence=three, eigensolver="cg")
 run("gpaw-silicon", silicon, (2, 2, 2), 8, convergence=eight,
