@@ -149,7 +149,8 @@ class TestPlugins:
                 check_architecture_options, get_default_hypers
             )
             options = get_default_hypers("pet", base_precision=32)
-            options["training"]["loss"] = {"x": {"type": "plugged", "sharpnes": 2}}
+            section = {"type": "plugged", "sharpnes": 2}
+            options["training"]["loss"] = {"other": "mse", "x": section}
             try:
                 check_architecture_options("pet", options)
             except Exception as error:
@@ -158,8 +159,8 @@ class TestPlugins:
             plugin,
         )
         assert output.startswith(
-            "Invalid options for loss 'plugged': unknown option 'sharpnes' (did you "
-            "mean 'sharpness'?)"
+            "Invalid options for loss 'plugged' of target 'x': unknown option "
+            "'sharpnes' (did you mean 'sharpness'?)"
         )
 
     def test_broken_plugin_is_left_out(self, tmp_path):

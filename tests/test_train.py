@@ -243,6 +243,7 @@ class TestOptionsFile:
         # what metatrain says to every error, then one line of ours
         (said,) = [line for line in log.split("Thank you!")[1].splitlines() if line]
         assert message in said
+        assert "of target 'mtt::dos'" in said or "Unknown loss" in said
 
     def test_mistyped_shorthand(self, folder):
         status, log = mtt(

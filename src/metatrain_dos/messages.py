@@ -8,7 +8,7 @@ import numpy as np
 
 from .findings import Finding, Occurrences, Severity
 from .inspection import Inspection
-from .options_file import Keys, OptionsFile, dotted
+from .options_file import OptionsFile, dotted, loss_keys
 from .references import STRAIN
 from .training_sets import Section
 
@@ -150,16 +150,6 @@ def findings_of(options: OptionsFile, inspection: Inspection) -> Iterator[Findin
         yield replace(said, occurrences=tuple(places))
     if inspection.trusted is not None and inspection.is_complete:
         yield from _in_all(options, inspection, inspection.trusted)
-
-
-def loss_keys(options: OptionsFile, target: str, option: str) -> Keys:
-    """Find the path of an option of the loss, which may be written short."""
-    keys: Keys = ("architecture", "training", "loss")
-    if isinstance(options.get(*keys), dict):
-        keys = (*keys, target)
-        if isinstance(options.get(*keys), dict):
-            keys = (*keys, option)
-    return keys
 
 
 def _in_section(

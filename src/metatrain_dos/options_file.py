@@ -108,6 +108,16 @@ def dotted(keys: Keys) -> str:
     return text.lstrip(".")
 
 
+def loss_keys(options: OptionsFile, target: str, option: str) -> Keys:
+    """Find the path of an option of the loss, which may be written short."""
+    keys: Keys = ("architecture", "training", "loss")
+    if isinstance(options.get(*keys), dict):
+        keys = (*keys, target)
+        if isinstance(options.get(*keys), dict):
+            keys = (*keys, option)
+    return keys
+
+
 def _collect_lines(
     node: yaml.Node, keys: Keys, lines: dict[Keys, int], parents: set[int]
 ) -> None:

@@ -17,6 +17,7 @@ Two ways in, with the same effect:
 """
 
 import enum
+import gc
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -227,10 +228,32 @@ def _check_section(section: Any) -> Any:
             if name != "type" and not (isinstance(value, str) and "${" in value)
         }
         try:
-            validate_hypers(schema, options, loss_type=key, training=True)
+            validate_hypers(
+                schema,
+                options,
+                loss_type=key,
+                target=_key_of(section),
+                training=True,
+            )
         except ValueError as error:
             raise InvalidLossOptionsError(str(error)) from None
     return section
+
+
+def _key_of(section: Mapping[str, Any]) -> str | None:
+    """
+    Find the key, a target, under which a section stands in the options.
+
+    pydantic does not say where it is, so ask who holds the section. This looks at every
+    object there is, but only once something is wrong.
+    """
+    for holder in gc.get_referrers(section):
+        # a variable of a module may hold it, too, but is no target
+        if isinstance(holder, dict) and "__name__" not in holder:
+            for key, value in holder.items():
+                if value is section and isinstance(key, str):
+                    return key
+    return None
 
 
 def _refuse_mistyped(key: str) -> None:

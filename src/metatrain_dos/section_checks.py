@@ -5,8 +5,8 @@ from pathlib import Path
 from .datasets import Discretization
 from .hypers import MaskedDOSHypers
 from .inspection import Inspection
-from .messages import loss_keys
 from .option_checks import OptionChecks
+from .options_file import loss_keys
 from .training_sets import Section
 
 
