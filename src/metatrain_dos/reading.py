@@ -43,12 +43,17 @@ def naming(path: Path) -> Iterator[None]:
     Put the name of the file in front of what is wrong with its content.
 
     :param path: file that was parsed
-    :raises ValueError: instead of ``TypeError`` and ``ValueError``
+    :raises ValueError: instead of ``TypeError``, ``ValueError`` and ``LookupError``
     """
     try:
         yield
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
+    except LookupError as error:
+        raise ValueError(
+            f"{path}: expected only known names and complete rows, got "
+            f"{type(error).__name__}: {error}; check whether the run finished"
+        ) from error
 
 
 def calculation_from_ase(
