@@ -13,6 +13,7 @@ from metatrain.utils.loss import create_loss
 
 import metatrain_dos.loss
 from metatrain_dos import functional
+from metatrain_dos.alignment import fast_fft_size
 
 
 NAME = "mtt::dos"
@@ -147,8 +148,6 @@ def floors(case):
     Streaming reads predictions, targets and mask once and writes the gradient once; the
     transforms are the five of the shift search.
     """
-    from metatrain_dos.alignment import fast_fft_size
-
     predictions = case.leaf.detach()
     targets = case.targets[NAME].block().values
     mask = case.mask[f"{NAME}_mask"].block().values.view(torch.uint8)

@@ -14,6 +14,19 @@ OPTIONS = {
 """Weights that give every term a say."""
 
 
+TINY_PET = {
+    "cutoff": 3.5,
+    "d_pet": 8,
+    "d_node": 8,
+    "d_head": 8,
+    "d_feedforward": 8,
+    "num_heads": 2,
+    "num_attention_layers": 1,
+    "num_gnn_layers": 1,
+}
+"""Options of a model that trains in seconds; what it learns does not matter."""
+
+
 def make_case(
     seed, samples=4, components=None, points=30, extra=12, masked=0.3, dtype=None
 ):

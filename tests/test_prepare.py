@@ -12,6 +12,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+from conftest import TINY_PET
 from omegaconf import OmegaConf
 
 from metatrain_dos.cli import main
@@ -22,17 +23,6 @@ from metatrain_dos.readers import read_extxyz
 DATA = Path(__file__).parent / "data"
 STRUCTURES = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
 BIN = Path(sys.executable).parent
-
-TINY_PET = {
-    "cutoff": 3.5,
-    "d_pet": 8,
-    "d_node": 8,
-    "d_head": 8,
-    "d_feedforward": 8,
-    "num_heads": 2,
-    "num_attention_layers": 1,
-    "num_gnn_layers": 1,
-}
 
 
 def copies(folder, number, name="silicon"):

@@ -10,6 +10,7 @@ import metatensor.torch as mts
 import numpy as np
 import pytest
 import torch
+from conftest import TINY_PET
 from omegaconf import OmegaConf
 
 from metatrain_dos.datasets import Discretization, write_dataset
@@ -22,16 +23,7 @@ BIN = Path(sys.executable).parent
 BEFORE_DATA = "Setting up training set"
 
 MODELS = {
-    "pet": {
-        "cutoff": 3.5,
-        "d_pet": 8,
-        "d_node": 8,
-        "d_head": 8,
-        "d_feedforward": 8,
-        "num_heads": 2,
-        "num_attention_layers": 1,
-        "num_gnn_layers": 1,
-    },
+    "pet": TINY_PET,
     "soap_bpnn": {"bpnn": {"num_hidden_layers": 1, "num_neurons_per_layer": 8}},
 }
 
@@ -105,6 +97,23 @@ def losses(log):
         ]
         for row in rows
     ]
+
+
+def trains_after(folder, change_section, change_frame):
+    """Change every data set, in the options file and in its own, and train on them."""
+    make_folder(folder, "pet")
+    options = OmegaConf.load(folder / "options.yaml")
+    for name in ("training_set", "validation_set", "test_set"):
+        change_section(options[name])
+        path = folder / options[name].systems.read_from
+        frames = ase.io.read(path, ":")
+        for frame in frames:
+            change_frame(frame)
+        ase.io.write(path, frames)
+    OmegaConf.save(options, folder / "options.yaml")
+    status, log = mtt("train", "options.yaml", folder=folder)
+    assert status == 0, log
+    assert np.isfinite(losses(log)).all()
 
 
 @pytest.fixture(scope="module", params=list(MODELS))
@@ -255,38 +264,26 @@ class TestOptionsFile:
         assert "Unknown loss 'maskeddos', did you mean 'masked_dos'?" in log
 
     def test_nan_in_the_target_is_a_mask(self, tmp_path):
-        make_folder(tmp_path, "pet")
-        options = OmegaConf.load(tmp_path / "options.yaml")
-        for name in ("training_set", "validation_set", "test_set"):
-            del options[name].extra_data
-            path = tmp_path / options[name].systems.read_from
-            frames = ase.io.read(path, ":")
-            for frame in frames:
-                trusted = np.array(frame.info.pop("dos_mask"), dtype=bool)
-                frame.info["dos"][~trusted] = np.nan
-            ase.io.write(path, frames)
-        OmegaConf.save(options, tmp_path / "options.yaml")
-        status, log = mtt("train", "options.yaml", folder=tmp_path)
-        assert status == 0, log
-        assert np.isfinite(losses(log)).all()
+        def change_section(section):
+            del section.extra_data
+
+        def change_frame(frame):
+            trusted = np.array(frame.info.pop("dos_mask"), dtype=bool)
+            frame.info["dos"][~trusted] = np.nan
+
+        trains_after(tmp_path, change_section, change_frame)
 
     def test_dos_of_atoms(self, tmp_path):
-        make_folder(tmp_path, "pet")
-        options = OmegaConf.load(tmp_path / "options.yaml")
-        for name in ("training_set", "validation_set", "test_set"):
-            options[name].targets["mtt::dos"].sample_kind = "atom"
-            options[name].extra_data["mtt::dos_mask"].sample_kind = "atom"
-            path = tmp_path / options[name].systems.read_from
-            frames = ase.io.read(path, ":")
-            for frame in frames:
-                for key in ("dos", "dos_mask"):
-                    rows = np.tile(frame.info.pop(key), (len(frame), 1))
-                    frame.arrays[key] = rows.astype(float) / len(frame)
-            ase.io.write(path, frames)
-        OmegaConf.save(options, tmp_path / "options.yaml")
-        status, log = mtt("train", "options.yaml", folder=tmp_path)
-        assert status == 0, log
-        assert np.isfinite(losses(log)).all()
+        def change_section(section):
+            section.targets["mtt::dos"].sample_kind = "atom"
+            section.extra_data["mtt::dos_mask"].sample_kind = "atom"
+
+        def change_frame(frame):
+            for key in ("dos", "dos_mask"):
+                rows = np.tile(frame.info.pop(key), (len(frame), 1))
+                frame.arrays[key] = rows.astype(float) / len(frame)
+
+        trains_after(tmp_path, change_section, change_frame)
 
     def test_other_losses_are_left_alone(self, folder):
         status, log = mtt(

@@ -72,6 +72,12 @@ class Calculation:
         object.__setattr__(self, "fermi_level", fermi_level)
         object.__setattr__(self, "n_electrons", n_electrons)
 
+    @property
+    def has_spinors(self) -> bool:
+        """Whether a band holds one electron, of no definite spin."""
+        # The weights sum to 1 or, within their rounding, to 2.
+        return len(self.eigenvalues) == 1 and bool(self.kpoint_weights.sum() < 1.5)
+
 
 def calculation_to_atoms(calculation: Calculation) -> ase.Atoms:
     """

@@ -197,12 +197,12 @@ class Discretization:
         dos, mask = self._channels(calculation)
         if not self.spin_resolved:
             return {TARGET: (dos.sum(axis=0), mask)}
+        if calculation.has_spinors:
+            raise ValueError(
+                "eigenvalues: expected spin channels, got a calculation with "
+                "spinors, which has none; leave it out, or sum over spin"
+            )
         if len(dos) == 1:
-            if calculation.kpoint_weights.sum() < 1.5:
-                raise ValueError(
-                    "eigenvalues: expected spin channels, got a calculation with "
-                    "spinors, which has none; leave it out, or sum over spin"
-                )
             dos = np.repeat(dos / 2, 2, axis=0)
         return {
             name: (channel, mask)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ class Report:
         columns = 2 * len(self.discretization.targets) * self.discretization.columns
         return int((self.split_of >= 0).sum()) * columns * BYTES
 
+    @cached_property
     def summary(self) -> dict[str, Any]:
         """Collect everything but the structures one by one."""
         made = self.discretization
@@ -135,7 +137,7 @@ class Report:
 
         :param path: file to write
         """
-        head = json.dumps(self.summary(), indent=2)
+        head = json.dumps(self.summary, indent=2)
         with path.open("w", encoding="utf-8") as file:
             file.write(head.removesuffix("\n}") + ',\n  "trusted_ranges": [')
             rows = progress("report", "structure", self.rows())
@@ -145,7 +147,7 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """Say it to people."""
-        told = self.summary()
+        told = self.summary
         grid, electrons = told["grid"], told["electrons"]
         parts = ", ".join(
             f"{count} {name.removesuffix('_set')}"

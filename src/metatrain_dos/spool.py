@@ -180,11 +180,9 @@ def _facts(calculation: Calculation) -> tuple[Any, ...]:
         missing_electrons(calculation),
     ]
     bits = sum(1 << int(number) for number in set(calculation.atoms.numbers))
-    channels = len(calculation.eigenvalues)
-    spinors = channels == 1 and calculation.kpoint_weights.sum() < 1.5
     return (
         len(calculation.atoms),
-        0 if spinors else channels,
+        0 if calculation.has_spinors else len(calculation.eigenvalues),
         calculation.eigenvalues.min(),
         trusted_limit(calculation.eigenvalues, 0.0),
         *(np.nan if value is None else value for value in known),
