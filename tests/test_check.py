@@ -17,13 +17,13 @@ from metatomic.torch import systems_to_torch
 from metatrain.utils.data.writers import DiskDatasetWriter
 from omegaconf import OmegaConf
 
-from metatrain_dos.check import check
+from metatrain_dos.checking.command import check
+from metatrain_dos.checking.diagnosis import diagnose
+from metatrain_dos.checking.options_file import OptionsFile, UnusableOptionsError
+from metatrain_dos.checking.references import ReferenceSpread, level_energies
+from metatrain_dos.checking.samples import Sample
 from metatrain_dos.datasets import Discretization, write_dataset
-from metatrain_dos.diagnosis import diagnose
-from metatrain_dos.options_file import OptionsFile, UnusableOptionsError
 from metatrain_dos.readers import read_extxyz
-from metatrain_dos.references import ReferenceSpread, level_energies
-from metatrain_dos.samples import Sample
 
 
 DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"

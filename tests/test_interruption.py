@@ -9,7 +9,7 @@ import sys
 import pytest
 from test_prepare import BIN, contents, copies, prepare, report, start, wait_for
 
-from metatrain_dos import spool
+from metatrain_dos.preparing import spool
 
 
 def records(work):

@@ -9,22 +9,32 @@ import pytest
 
 PROJECT = Path(__file__).parents[1]
 SOURCE = PROJECT / "src" / "metatrain_dos"
-MODULES = sorted(path.stem for path in SOURCE.glob("*.py") if path.stem[0] != "_")
+FILES = {
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts): path
+    for path in SOURCE.rglob("*.py")
+    if path.parent != SOURCE or path.stem[0] != "_"
+}
+# A package goes by its own name, like a module.
+FILES = {name.removesuffix(".__init__"): path for name, path in FILES.items()}
+MODULES = sorted(FILES)
 
 
 def imports(module, top_level_only=False):
-    """Collect the modules that a module imports: ours as ``.name``."""
-    tree = ast.parse((SOURCE / f"{module}.py").read_text("utf-8"))
+    """Collect the modules that a module imports: ours as ``.package.name``."""
+    tree = ast.parse(FILES[module].read_text("utf-8"))
+    inside = module if FILES[module].stem == "__init__" else module.rpartition(".")[0]
     nodes = tree.body if top_level_only else ast.walk(tree)
     found = set()
     for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            if node.level and node.module:
-                found.add(f".{node.module}")
-            elif node.level:
-                found |= {f".{alias.name}" for alias in node.names}
+            if node.level:
+                above = inside if node.level == 1 else ""
+                path = ".".join(filter(None, [above, node.module]))
+                # `from .package import module` is an arrow to the module
+                names = {".".join(filter(None, [path, a.name])) for a in node.names}
+                found |= {f".{name}" for name in names & set(MODULES) or {path}}
             else:
                 found.add(node.module)
     return found
@@ -58,17 +68,17 @@ def test_only_the_registry_knows_metatrain(module):
         "loss": {"metatrain.utils.loss"},
         "cli": {"metatrain.__main__"},
         "formats": {"metatrain.utils.data.writers"},
-        "option_checks": {
+        "checking.option_checks": {
             "metatrain.utils.architectures",
             "metatrain.utils.omegaconf",
             "metatrain.utils.pydantic",
         },
-        "training_sets": {"metatrain.utils.data", "metatrain.utils.omegaconf"},
-        "samples": {"metatrain.utils.data"},
+        "checking.training_sets": {"metatrain.utils.data", "metatrain.utils.omegaconf"},
+        "checking.samples": {"metatrain.utils.data"},
     }
     assert known <= allowed.get(module, set())
     if module == "loss":
-        text = (SOURCE / "loss.py").read_text("utf-8")
+        text = FILES["loss"].read_text("utf-8")
         assert "from metatrain.utils.loss import LossInterface\n" in text
 
 
@@ -80,10 +90,11 @@ def test_nothing_imports_the_command(module):
 @pytest.mark.parametrize(
     "module",
     [
-        *("grid", "targets", "calculation", "readers", "cli"),
+        *("grid", "targets", "calculation", "cli"),
         *("occupation", "discretization", "formats", "datasets", "plotting"),
-        *("check", "findings", "options_file", "training_sets", "samples"),
-        *("sources", "records", "spool", "executors", "assembly", "prepare", "report"),
+        *(name for name in MODULES if name.startswith(("readers", "preparing"))),
+        *("checking.command", "checking.findings", "checking.options_file"),
+        *("checking.training_sets", "checking.samples"),
     ],
 )
 def test_light_modules_import_no_torch(module):
@@ -99,11 +110,11 @@ def test_the_start_up_module_is_standard_library_only():
 
 def test_the_map_names_every_module():
     text = (PROJECT / "CONTRIBUTING.md").read_text("utf-8")
-    named = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+    named = set(re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE))
     assert named == {*MODULES, "metatrain_dos_startup"}
 
 
 def test_the_home_of_the_default_spacing():
     for module in MODULES:
-        text = (SOURCE / f"{module}.py").read_text("utf-8")
+        text = FILES[module].read_text("utf-8")
         assert ("0.05" in text) == (module == "grid"), module

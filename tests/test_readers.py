@@ -19,7 +19,7 @@ from metatrain_dos.readers import (
     read_espresso_xml,
     read_extxyz,
 )
-from metatrain_dos.reading import BOHR, HARTREE
+from metatrain_dos.readers.common import BOHR, HARTREE
 
 
 # tests/data: outputs of pw.x 6.7 with 12 to 14 Ry, Gaussian smearing of 0.02 Ry.

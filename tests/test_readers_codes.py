@@ -449,7 +449,7 @@ def test_abinit_without_netcdf(tmp_path, monkeypatch):
     def import_module(name):
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr("metatrain_dos.readers_abinit.import_module", import_module)
+    monkeypatch.setattr("metatrain_dos.readers.abinit.import_module", import_module)
     with pytest.raises(ValueError, match=r"a_GSR\.nc: .*pip install netCDF4"):
         readers.read_abinit_gsr(tmp_path / "a_GSR.nc")
 

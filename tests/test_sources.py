@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metatrain_dos.sources import find_sources
+from metatrain_dos.preparing.sources import find_sources
 
 
 DATA = Path(__file__).parent / "data"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metatrain_dos.splitting import parse_fractions, split
+from metatrain_dos.preparing.splitting import parse_fractions, split
 
 
 def no_strata(number):

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metatrain_dos.preparing.records import restore, store
+from metatrain_dos.preparing.spool import load, read_sources
 from metatrain_dos.readers import read_calculations, read_extxyz
-from metatrain_dos.records import restore, store
-from metatrain_dos.spool import load, read_sources
 
 
 DATA = Path(__file__).parent / "data"

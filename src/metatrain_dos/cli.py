@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         process unless given
     """
     # Not needed by whoever imports this module for `run_metatrain`.
-    from . import check, prepare
+    from .checking import command as check
+    from .preparing import command as prepare
 
     parser = argparse.ArgumentParser(prog="mtt-dos", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)

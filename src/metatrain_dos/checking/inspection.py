@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..hypers import MaskedDOSHypers
 from .findings import Occurrences
-from .hypers import MaskedDOSHypers
 from .references import ReferenceSpread
 from .samples import Sample
 from .training_sets import Section

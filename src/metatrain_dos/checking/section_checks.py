@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from .datasets import Discretization
-from .hypers import MaskedDOSHypers
+from ..datasets import Discretization
+from ..hypers import MaskedDOSHypers
 from .inspection import Inspection
 from .option_checks import OptionChecks
 from .options_file import loss_keys

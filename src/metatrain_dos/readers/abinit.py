@@ -7,8 +7,8 @@ from typing import Any
 import ase
 import numpy as np
 
-from .calculation import Calculation
-from .reading import BOHR, HARTREE, naming, parsing
+from ..calculation import Calculation
+from .common import BOHR, HARTREE, naming, parsing
 
 
 __all__ = ["read_abinit_gsr"]

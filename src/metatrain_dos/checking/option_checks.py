@@ -5,10 +5,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from ..hypers import MaskedDOSHypers, closest, validate_hypers
+from ..registry import InvalidLossOptionsError
 from .findings import Finding, Severity
-from .hypers import MaskedDOSHypers, closest, validate_hypers
 from .options_file import Keys, OptionsFile, dotted
-from .registry import InvalidLossOptionsError
 
 
 LOSS = "masked_dos"

@@ -4,11 +4,11 @@ import argparse
 import os
 from pathlib import Path
 
-from .discretization import DEFAULT_EXTRA_TARGETS
-from .formats import FORMATS
-from .grid import DEFAULT_SPACING
-from .occupation import REFERENCES
-from .targets import DEFAULT_SMEARING, DEFAULT_TRUST_MARGIN
+from ..discretization import DEFAULT_EXTRA_TARGETS
+from ..formats import FORMATS
+from ..grid import DEFAULT_SPACING
+from ..occupation import REFERENCES
+from ..targets import DEFAULT_SMEARING, DEFAULT_TRUST_MARGIN
 
 
 CHOICES = {

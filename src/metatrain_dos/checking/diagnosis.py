@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from ..hypers import MaskedDOSHypers
+from ..progress import progress
+from ..registry import register_entry_points
 from .findings import Finding
-from .hypers import MaskedDOSHypers
 from .inspection import Inspection
 from .messages import findings_of
 from .option_checks import OptionChecks
 from .options_file import Keys, OptionsFile
-from .progress import progress
-from .registry import register_entry_points
 from .samples import samples
 from .section_checks import (
     check_grids,

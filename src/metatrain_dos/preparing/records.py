@@ -7,7 +7,7 @@ import ase
 import numpy as np
 from ase.io.jsonio import decode, encode
 
-from .calculation import Calculation
+from ..calculation import Calculation
 
 
 def store(calculation: Calculation, file: BinaryIO) -> None:

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .discretization import EMPTY_MARGIN, Discretization
-from .grid import DEFAULT_SPACING, EnergyGrid
+from ..discretization import EMPTY_MARGIN, Discretization
+from ..grid import DEFAULT_SPACING, EnergyGrid
 from .spool import FACTS, SourceSummary
 
 
@@ -60,7 +60,7 @@ class Catalogue:
 
     @property
     def facts(self) -> np.ndarray:
-        """One row of :data:`~metatrain_dos.spool.FACTS` for each structure."""
+        """One row of :data:`~.spool.FACTS` for each structure."""
         return np.frombuffer(self._facts, FACTS)
 
     def labels(self, name: str) -> tuple[np.ndarray, list[str]]:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from ..discretization import Discretization
+from ..plotting import plot_trusted_ranges
+from .arguments import CHOICES, add_arguments
 from .assembly import assemble, collect
 from .catalogue import Catalogue
-from .discretization import Discretization
 from .executors import open_workers
-from .plotting import plot_trusted_ranges
-from .prepare_options import CHOICES, add_arguments
 from .report import Report
 from .sources import find_sources
 from .splitting import parse_fractions, split

@@ -7,7 +7,7 @@ from pathlib import Path
 import ase
 import numpy as np
 
-from .calculation import Calculation
+from ..calculation import Calculation
 
 
 # CODATA 2018, which Quantum ESPRESSO writes with; those in ase.units are older.

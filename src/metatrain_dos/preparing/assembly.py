@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..datasets import info_keys, training_frame, write_options
+from ..discretization import Discretization
+from ..formats import FORMATS
+from ..progress import progress
 from .catalogue import Catalogue
-from .datasets import info_keys, training_frame, write_options
-from .discretization import Discretization
 from .executors import Workers, ordered_map
-from .formats import FORMATS
-from .progress import progress
 from .splitting import SPLITS
 from .spool import load, read_sources
 

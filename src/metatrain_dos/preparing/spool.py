@@ -15,12 +15,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from ase.formula import Formula
 
-from . import __version__
-from .calculation import Calculation
-from .occupation import highest_occupied, missing_electrons
-from .readers import read_calculations
+from .. import __version__
+from ..calculation import Calculation
+from ..occupation import highest_occupied, missing_electrons
+from ..readers import read_calculations
+from ..targets import trusted_limit
 from .records import restore, store
-from .targets import trusted_limit
 
 
 # Part of the name of every record: what is changed here makes old records invisible.

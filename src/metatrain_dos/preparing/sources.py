@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from .progress import progress
-from .readers import READERS, find_reader
+from ..progress import progress
+from ..readers import READERS, find_reader
 
 
 def find_sources(

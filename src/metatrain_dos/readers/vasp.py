@@ -7,8 +7,8 @@ import ase
 import numpy as np
 from ase.data import atomic_numbers
 
-from .calculation import Calculation
-from .reading import naming, parsing
+from ..calculation import Calculation
+from .common import naming, parsing
 
 
 __all__ = ["read_vasprun"]

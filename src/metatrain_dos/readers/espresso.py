@@ -10,8 +10,8 @@ import ase.io
 import numpy as np
 from ase.data import atomic_numbers
 
-from .calculation import Calculation
-from .reading import BOHR, HARTREE, bands_from_ase, naming, parsing
+from ..calculation import Calculation
+from .common import BOHR, HARTREE, bands_from_ase, naming, parsing
 
 
 __all__ = ["read_espresso_text", "read_espresso_xml"]

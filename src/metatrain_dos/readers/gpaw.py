@@ -9,8 +9,8 @@ import ase
 import numpy as np
 from ase.io import ulm
 
-from .calculation import Calculation
-from .reading import naming, parsing
+from ..calculation import Calculation
+from .common import naming, parsing
 
 
 __all__ = ["read_gpw"]

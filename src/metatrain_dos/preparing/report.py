@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
+from ..discretization import Discretization
+from ..formats import FORMATS
+from ..progress import progress
 from .catalogue import Catalogue, Problem
-from .discretization import Discretization
-from .formats import FORMATS
-from .progress import progress
 from .splitting import SPLITS
 
 

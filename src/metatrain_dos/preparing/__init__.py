@@ -1,0 +1,1 @@
+"""From finished calculations to a data set: ``mtt-dos prepare``."""

@@ -1,0 +1,104 @@
+"""Read extended XYZ with eigenvalues: the form for every code without a reader."""
+
+from collections.abc import Iterator
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+
+import ase
+import ase.io
+import numpy as np
+
+from ..calculation import INFO_KEYS, Calculation
+
+
+def read_extxyz(path: str | Path) -> Iterator[Calculation]:
+    """
+    Read calculations from an extended XYZ file, one at a time.
+
+    Every structure needs ``eigenvalues`` (eV) and ``kpoint_weights`` in its info, in
+    the form that :func:`calculation_to_atoms` gives them; ``spin_channels`` (1),
+    ``fermi_level`` (eV) and ``n_electrons`` are optional.
+
+    :param path: file to read
+    :return: calculations in the order of the file
+    :raises ValueError: if the file cannot be read, or a structure lacks a key or has
+        values that do not fit
+    """
+    path = Path(path)
+    structures = _structures(path)
+    number = 0
+    while True:
+        try:
+            atoms = next(structures)
+        except StopIteration:
+            if number == 0:
+                raise ValueError(
+                    f"{path}: expected extended XYZ, got no structure; check the path"
+                ) from None
+            return
+        # Damaged files make the parser of ASE stumble in ways that cannot be listed.
+        except Exception as error:
+            raise ValueError(
+                f"{path}: expected extended XYZ, but structure {number} cannot be read "
+                f"({error}); check the path and whether the file is complete"
+            ) from error
+        try:
+            calculation = _from_info(atoms)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}, structure {number}: {error}") from error
+        yield calculation
+        number += 1
+
+
+def _structures(path: Path) -> Iterator[ase.Atoms]:
+    """
+    Read structures one by one.
+
+    ASE goes through the whole file first, and takes any number of atoms at its word.
+    """
+    with path.open(encoding="utf-8") as stream:
+        for line in stream:
+            if not line.strip():
+                continue
+            count = int(line)
+            lines = [line, *islice(stream, count + 1)]
+            if len(lines) != count + 2 or not lines[-1].endswith("\n"):
+                raise ValueError(
+                    f"{count} atoms are announced, and {len(lines) - 2} follow, or the "
+                    "last line has no end"
+                )
+            yield from ase.io.iread(StringIO("".join(lines)), format="extxyz")
+
+
+def _from_info(atoms: ase.Atoms) -> Calculation:
+    """Take a calculation out of the info of a structure, which loses those entries."""
+    found = {key: atoms.info.pop(key) for key in INFO_KEYS if key in atoms.info}
+    for key in ("eigenvalues", "kpoint_weights"):
+        if key not in found:
+            raise ValueError(
+                f"{key}: expected in the info of the structure, got only "
+                f"{sorted([*found, *atoms.info])}; write it with calculation_to_atoms"
+            )
+    # A list of one number comes back from extended XYZ as that number.
+    eigenvalues = np.ravel(found["eigenvalues"])
+    weights = np.ravel(found["kpoint_weights"])
+    channels = found.get("spin_channels", 1)
+    if channels not in (1, 2):
+        raise ValueError(
+            f"spin_channels: expected 1 or 2, got {channels!r}; leave it out if there "
+            "is no spin"
+        )
+    if weights.size == 0 or eigenvalues.size % (channels * weights.size):
+        raise ValueError(
+            f"eigenvalues: expected a multiple of {channels} (spin channels) x "
+            f"{weights.size} (k-points) numbers, got {eigenvalues.size}; give every "
+            "k-point the same number of bands"
+        )
+    return Calculation(
+        atoms=atoms,
+        eigenvalues=eigenvalues.reshape(channels, weights.size, -1),
+        kpoint_weights=weights,
+        fermi_level=found.get("fermi_level"),
+        n_electrons=found.get("n_electrons"),
+    )
