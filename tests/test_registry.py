@@ -266,23 +266,19 @@ class TestChangedMetatrain:
         assert f"has no {missing} in" in output and "install a newer" in output
         assert len(output.splitlines()) == 1
 
-    def test_without_the_section_classes_losses_still_work(self):
+    def test_without_the_validation_losses_still_work(self):
         output, errors = run(
             """
-            import metatrain.utils.loss as loss
-            from metatrain_dos import registry
-            del loss.LossSpecification
-
-            @registry.register_loss("mine")
-            class Mine(loss.LossInterface):
-                def compute(self, predictions, targets, extra_data=None):
-                    return 1
-
-            print(loss.LossType.from_key("mine").cls is Mine)
+            import metatrain.utils.pydantic as validation
+            del validation.validate
+            from metatrain.utils.loss import LossType
+            print(LossType.from_key("masked_dos").cls.__name__)
             """
         )
-        assert output == "True"
-        assert "has no LossSpecification: wrong options" in errors
+        assert output == "MaskedDOSLoss"
+        assert "validates options in another way than metatrain-dos" in errors
+        assert "refused only after the data set has been read; install a" in errors
+        assert errors.count("RuntimeWarning") == 1
 
 
 def test_metatrains_losses_are_as_before():

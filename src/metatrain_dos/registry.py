@@ -17,18 +17,19 @@ Two ways in, with the same effect:
 """
 
 import enum
-import gc
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points, version
 from types import ModuleType
 from typing import Any, TypeVar
 
-from .hypers import closest, validate_hypers
+from .early_checks import with_loss_check
 
 
 GROUP = "metatrain.losses"
+INSTALL = "install a newer metatrain-dos, or metatrain 2026.4.1"
+"""What to do when metatrain has changed."""
 
 # Losses that came in through this module, by key.
 _registered: dict[str, type] = {}
@@ -38,15 +39,6 @@ Loss = TypeVar("Loss", bound=type)
 
 class MetatrainChangedError(RuntimeError):
     """metatrain no longer has what this package builds on."""
-
-
-class InvalidLossOptionsError(Exception):
-    """
-    The options of a loss are wrong.
-
-    Not a ``ValueError``: pydantic would collect it with the errors of every other
-    reading of the ``loss`` section, and the user would see them all.
-    """
 
 
 def register_loss(key: str) -> Callable[[Loss], Loss]:
@@ -82,7 +74,7 @@ def register_loss(key: str) -> Callable[[Loss], Loss]:
                 "another key"
             )
         _add_member(module.LossType, key, cls)
-        _check_options_early(module)
+        _check_options_early(module.LossType)
         _registered[key] = cls
         return cls
 
@@ -146,8 +138,7 @@ def _metatrain_losses() -> ModuleType:
             raise MetatrainChangedError(
                 f"metatrain {version('metatrain')} has no {what} in "
                 "metatrain.utils.loss, which metatrain-dos "
-                f"{version('metatrain-dos')} needs; install a newer metatrain-dos, or "
-                "metatrain 2026.4.1"
+                f"{version('metatrain-dos')} needs; {INSTALL}"
             )
     return module
 
@@ -177,99 +168,22 @@ def _finish_at_first_lookup(loss_type: Any) -> None:
     loss_type.from_key = classmethod(from_key)
 
 
-def _check_options_early(module: ModuleType) -> None:
-    """
-    Have pydantic check our losses wherever metatrain accepts the options of a loss.
+def _check_options_early(loss_type: Any) -> None:
+    """Put the check of the options of our losses in front of metatrain's own."""
+    try:
+        import metatrain.utils.pydantic as validation
 
-    ``mtt train`` validates the options of an architecture before it reads data, and the
-    ``loss`` section among them, but lets all keys of a loss pass. The classes of these
-    sections are typed dictionaries, for which pydantic honours this special method.
-    """
-    for name in ("LossSpecification", "LossParams"):
-        section = getattr(module, name, None)
-        if section is None:
-            warnings.warn(
-                f"metatrain {version('metatrain')} has no {name}: wrong options of a "
-                "loss will be refused only after the data set has been read",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        elif "__get_pydantic_core_schema__" not in vars(section):
-            section.__get_pydantic_core_schema__ = classmethod(_checked_section)
-
-
-def _checked_section(section: Any, source: Any, handler: Any) -> Any:
-    """Build the pydantic schema of a ``loss`` section with our check in front."""
-    from pydantic_core import core_schema
-
-    return core_schema.no_info_before_validator_function(
-        _check_section, handler(source)
-    )
-
-
-def _check_section(section: Any) -> Any:
-    """
-    Check the options of one target, if its loss came in through this module.
-
-    :raises InvalidLossOptionsError: if they are wrong
-    """
-    # `target: masked_dos` is short for `target: {type: masked_dos}`.
-    key = section.get("type") if isinstance(section, Mapping) else section
-    if isinstance(key, str) and key not in _registered:
-        _refuse_mistyped(key)
-    if not isinstance(section, Mapping) or key not in _registered:
-        return section
-    schema = getattr(_registered[key], "Hypers", None)
-    if schema is not None:
-        # OmegaConf resolves ${...} later; the loss itself checks what it stands for.
-        options = {
-            name: value
-            for name, value in section.items()
-            if name != "type" and not (isinstance(value, str) and "${" in value)
-        }
-        try:
-            validate_hypers(
-                schema,
-                options,
-                loss_type=key,
-                target=_key_of(section),
-                training=True,
-            )
-        except ValueError as error:
-            raise InvalidLossOptionsError(str(error)) from None
-    return section
-
-
-def _key_of(section: Mapping[str, Any]) -> str | None:
-    """
-    Find the key, a target, under which a section stands in the options.
-
-    pydantic does not say where it is, so ask who holds the section. This looks at every
-    object there is, but only once something is wrong.
-    """
-    for holder in gc.get_referrers(section):
-        # a variable of a module may hold it, too, but is no target
-        if isinstance(holder, dict) and "__name__" not in holder:
-            for key, value in holder.items():
-                if value is section and isinstance(key, str):
-                    return key
-    return None
-
-
-def _refuse_mistyped(key: str) -> None:
-    """
-    Refuse an unknown ``type`` that stands for one of ours.
-
-    All others are left to metatrain, which knows of losses that are in no list.
-
-    :raises InvalidLossOptionsError: if the type is one of ours, mistyped
-    """
-    loss_types = [member.key for member in _metatrain_losses().LossType]
-    if key in loss_types:
-        return
-    match = closest(key, loss_types)
-    if match in _registered:
-        raise InvalidLossOptionsError(
-            f"Unknown loss {key!r}, did you mean '{match}'? Valid types: "
-            f"{', '.join(loss_types)}."
+        validation.validate = with_loss_check(
+            validation.validate,
+            _registered,
+            lambda: [member.key for member in loss_type],
+        )
+    except (ImportError, AttributeError) as error:
+        warnings.warn(
+            f"metatrain {version('metatrain')} validates options in another way than "
+            f"metatrain-dos {version('metatrain-dos')} expects ({error}), so wrong "
+            "options of a loss will be refused only after the data set has been read; "
+            f"{INSTALL}",
+            RuntimeWarning,
+            stacklevel=4,
         )

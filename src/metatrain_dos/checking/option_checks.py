@@ -5,8 +5,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from ..early_checks import InvalidLossOptionsError
 from ..hypers import MaskedDOSHypers, closest, validate_hypers
-from ..registry import InvalidLossOptionsError
 from .findings import Finding, Severity
 from .options_file import Keys, OptionsFile, dotted
 
