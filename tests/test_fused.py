@@ -1,10 +1,25 @@
 """The closed-form gradient, against automatic differentiation of the plain version."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import OPTIONS, make_case
 
-from metatrain_dos import functional, fused
+from metatrain_dos import compiled, functional, fused
+
+
+@pytest.fixture(autouse=True, params=["compiled", "torch"])
+def implementation(request, monkeypatch):
+    """Do everything with numba, and as if it were not there."""
+    if request.param == "torch":
+        monkeypatch.setattr(compiled.jit, "numba", None)
+    assert compiled.is_possible(torch.zeros(1)) == (request.param == "compiled")
+    return request.param
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
@@ -68,12 +83,24 @@ def test_chunks_change_nothing(monkeypatch):
     p.requires_grad_()
     whole = fused.masked_dos(p, t, m, **OPTIONS)
     (expected,) = torch.autograd.grad(whole.sum(), p)
-    monkeypatch.setattr(fused, "CHUNK", 200)  # two samples at a time, then one
-    assert len(fused._chunks(p)) == 4
+    monkeypatch.setattr(compiled, "CHUNK", 200)  # two samples at a time, then one
     pieces = fused.masked_dos(p, t, m, **OPTIONS)
     (gradient,) = torch.autograd.grad(pieces.sum(), p)
     torch.testing.assert_close(pieces, whole)
     torch.testing.assert_close(gradient, expected)
+
+
+def test_watched():
+    p, t, m = make_case(5, components=2)
+    p.requires_grad_()
+    seen = []
+    loss = fused.masked_dos(p, t, m, **OPTIONS, watch=lambda *seen_: seen.append(seen_))
+    ((terms, shift),) = seen
+    expected, expected_shift = functional.weighted_terms(p, t, m, **OPTIONS)
+    torch.testing.assert_close(terms, expected.detach())
+    assert torch.equal(shift, expected_shift)
+    assert not terms.requires_grad
+    torch.testing.assert_close(terms.sum(-1), loss.detach())
 
 
 def test_no_gradient_wanted(case):
@@ -90,3 +117,58 @@ def test_inputs_are_left_alone(case):
     p, t, m = case
     fused.masked_dos(p.requires_grad_(), t, m, **OPTIONS).sum().backward()
     assert all(torch.equal(a, b) for a, b in zip(case, copies, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_shift_is_that_of_the_search(seed):
+    options = {k: OPTIONS[k] for k in ("grid_spacing", "tail_weight")}
+    p, t, m = make_case(seed, points=60, extra=25, components=1 + seed % 2)
+    if seed % 4 == 3:  # a tie everywhere
+        p[:], t[:] = 1.0, 1.0
+    _, shift = compiled.terms_and_gradient(p, t, m, None, **OPTIONS)
+    assert torch.equal(shift, functional.best_shift(p, t, m, **options))
+
+
+@pytest.mark.parametrize("unusual", ["meta", "half", "parameter"])
+def test_tensors_that_numba_cannot_read(unusual, implementation):
+    values = torch.zeros(2, 3)
+    if unusual == "meta":
+        assert not compiled.is_possible(values.to("meta"))
+    elif unusual == "half":
+        assert not compiled.is_possible(values.half())
+    elif implementation == "compiled":
+        assert compiled.is_possible(torch.nn.Parameter(values))
+
+
+def test_where_no_compiled_code_can_be_kept(tmp_path, implementation):
+    """As on a cluster whose home directory cannot be written to from its nodes."""
+    if implementation == "torch":
+        pytest.skip("nothing is compiled")
+    shutil.copytree(
+        Path(compiled.__file__).parents[1],
+        tmp_path / "metatrain_dos",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    (tmp_path / "metatrain_dos" / "compiled" / "__pycache__").write_text("in the way")
+    script = (
+        "import torch\n"
+        "from metatrain_dos import compiled, __file__ as file\n"
+        f"assert file.startswith({str(tmp_path)!r}), file\n"
+        "p = torch.ones(1, 8, dtype=torch.float64)\n"
+        "m = torch.ones(1, 6, dtype=torch.bool)\n"
+        "w = dict.fromkeys(('grad_weight', 'int_weight', 'grid_spacing', "
+        "'tail_weight'), 1.0)\n"
+        "assert not compiled.search.prepare.stats.cache_path\n"
+        "print(compiled.terms_and_gradient(p, p[:, :6], m, None, **w)[1].item())\n"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tmp_path),
+        # where numba looks for folders, in this order
+        "NUMBA_CACHE_LOCATOR_CLASSES": "InTreeCacheLocator",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "0", done.stderr

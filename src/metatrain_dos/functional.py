@@ -41,6 +41,7 @@ __all__ = [
     "gradient_term",
     "masked_dos",
     "masked_term",
+    "weighted_terms",
     "window",
 ]
 
@@ -78,21 +79,53 @@ def masked_dos(
     :raises TypeError: if ``mask`` is not boolean, or the dtypes differ
     :raises ValueError: if the shapes do not belong together
     """
+    terms, _ = weighted_terms(
+        predictions,
+        targets,
+        mask,
+        grad_weight=grad_weight,
+        int_weight=int_weight,
+        grid_spacing=grid_spacing,
+        tail_weight=tail_weight,
+    )
+    return terms.sum(-1)
+
+
+def weighted_terms(
+    predictions: Tensor,
+    targets: Tensor,
+    mask: Tensor,
+    *,
+    grad_weight: float,
+    int_weight: float,
+    grid_spacing: float,
+    tail_weight: float,
+) -> tuple[Tensor, Tensor]:
+    r"""
+    Compute what adds up to :func:`masked_dos`, each term times its weight.
+
+    Arguments and errors are those of :func:`masked_dos`.
+
+    :return: :math:`D`, :math:`w_\text{grad} G` and :math:`w_\text{int} C`,
+        ``(samples, 3)``, and the shift of each sample, ``(samples,)``
+    """
     check_inputs(predictions, targets, mask)
     shift = best_shift(
         predictions, targets, mask, grid_spacing=grid_spacing, tail_weight=tail_weight
     )
 
-    loss = masked_term(predictions, targets, mask, shift, grid_spacing=grid_spacing)
+    masked = masked_term(predictions, targets, mask, shift, grid_spacing=grid_spacing)
     tail = front_tail_term(predictions, shift, grid_spacing=grid_spacing)
     gradient = gradient_term(predictions, mask, shift, grid_spacing=grid_spacing)
     cumulative = cumulative_term(
         predictions, targets, mask, shift, grid_spacing=grid_spacing
     )
-    loss = loss + tail_weight * tail + grad_weight * gradient + int_weight * cumulative
-
     # No term sees every column, but a prediction that is not finite anywhere is broken.
-    return loss + 0.0 * predictions.flatten(1).sum(1)
+    broken = 0.0 * predictions.flatten(1).sum(1)
+    dos = masked + tail_weight * tail + broken
+    return torch.stack(
+        [dos, grad_weight * gradient, int_weight * cumulative], -1
+    ), shift
 
 
 def masked_term(

@@ -1,0 +1,118 @@
+r"""
+Compute the loss and its gradient on a CPU, one structure after the other.
+
+The same equations as in :mod:`metatrain_dos.functional`, written as loops that numba
+compiles, so that the numbers of a structure stay in the cache of the processor from the
+first term to the last. Only the correlation of the shift search is left to the fast
+Fourier transforms of torch.
+
+Where numba cannot be imported, :mod:`metatrain_dos.fused` does without. Nothing here
+starts a thread, so that processes may be forked at any time.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..alignment import fast_fft_size
+from . import jit, search, terms
+
+
+# Numbers in the predictions that are worked on at once: few enough for the transforms
+# to stay in the cache, enough to make the calls to torch cheap in comparison.
+CHUNK = 32768
+
+
+def is_possible(predictions: Tensor) -> bool:
+    """
+    Tell whether this module can be used.
+
+    :param predictions: predicted DOS
+    :return: whether numba is there, and the numbers where it can reach them
+    """
+    return (
+        jit.numba is not None
+        and predictions.device.type == "cpu"
+        and predictions.dtype in (torch.float32, torch.float64)
+        # tensors of tracers and the like hold no numbers
+        and type(predictions) in (Tensor, torch.nn.Parameter)
+    )
+
+
+def terms_and_gradient(
+    predictions: Tensor,
+    targets: Tensor,
+    mask: Tensor,
+    gradient: Tensor | None,
+    *,
+    grad_weight: float,
+    int_weight: float,
+    grid_spacing: float,
+    tail_weight: float,
+) -> tuple[Tensor, Tensor]:
+    """
+    Compute the weighted terms of each sample and write the gradient of their sum.
+
+    :param predictions: predicted DOS, ``(samples, ..., points + E)``, float32 or
+        float64 on a CPU, states/eV
+    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
+    :param mask: true where the target is to be compared, shape of ``targets``
+    :param gradient: where the derivative of each sample's loss goes, contiguous, shape
+        of ``predictions``; nothing is written if it is ``None``
+    :param grad_weight: weight of the gradient term
+    :param int_weight: weight of the cumulative term
+    :param grid_spacing: distance between two columns, eV
+    :param tail_weight: weight of the front tail
+    :return: as that of :func:`metatrain_dos.functional.weighted_terms`
+    """
+    p, t, m = _rows(predictions), _rows(targets), _rows(mask)
+    g = np.empty((0, 0, 0), p.dtype) if gradient is None else _rows(gradient)
+    found = np.empty((len(p), 3), p.dtype)
+    shift = np.zeros(len(p), np.int64)
+    step = max(1, CHUNK * len(p) // max(p.size, 1))
+    for first in range(0, len(p), step):
+        rows = slice(first, first + step)
+        if p.shape[-1] > t.shape[-1]:  # there is a shift to choose
+            _search(p[rows], t[rows], m[rows], grid_spacing, tail_weight, shift[rows])
+        terms.weighted_terms(
+            p[rows],
+            t[rows],
+            m[rows],
+            shift[rows],
+            grad_weight,
+            int_weight,
+            grid_spacing,
+            tail_weight,
+            found[rows],
+            g[rows],
+        )
+    return torch.from_numpy(found), torch.from_numpy(shift)
+
+
+def _search(
+    p: np.ndarray,
+    t: np.ndarray,
+    m: np.ndarray,
+    grid_spacing: float,
+    tail_weight: float,
+    shift: np.ndarray,
+) -> None:
+    """Write the best shift of each sample to ``shift``."""
+    # No lag up to E wraps around, so the length needs no padding beyond the prediction.
+    size = fast_fft_size(p.shape[-1])
+    signals = np.empty((2, *p.shape[:2], size))
+    constants = np.empty((*p.shape[:2], 3))
+    search.prepare(p, t, m, signals, constants)
+    mt_, p_ = torch.fft.rfft(torch.from_numpy(signals))
+    correlation = torch.fft.irfft(mt_.conj().mul_(p_), n=size).numpy()
+    search.best_shifts(
+        p, m, signals[1], correlation, constants, grid_spacing, tail_weight, shift
+    )
+
+
+def _rows(values: Tensor) -> np.ndarray:
+    """Look at a tensor as ``(samples, components, columns)``."""
+    shape = (len(values), math.prod(values.shape[1:-1]), values.shape[-1])
+    return values.detach().contiguous().view(shape).numpy()
