@@ -1,6 +1,8 @@
 """Compile functions with numba, where it is there."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 
@@ -24,8 +26,26 @@ def compiled(function: Function) -> Function:
         return function
     # Sums may be reordered, but what is not finite must stay so.
     options = {"fastmath": {"contract", "nsz", "reassoc"}, "nogil": True}
+    chosen = numba.config.CACHE_DIR
+    folder = chosen or _cache_folder()
     try:
-        fast: Function = numba.njit(function, cache=True, **options)
-    except RuntimeError:  # no folder can be written to
-        fast = numba.njit(function, **options)
+        # By default it is next to the source, where pip would leave it behind.
+        numba.config.CACHE_DIR = folder
+        fast: Function = numba.njit(function, cache=bool(folder), **options)
+    finally:
+        numba.config.CACHE_DIR = chosen
     return fast
+
+
+def _cache_folder() -> str:
+    """Find a folder of the user for what can be made again, or an empty name."""
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(base) / "metatrain-dos"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (
+        OSError,
+        RuntimeError,
+    ):  # a home directory that cannot be written to, or none
+        return ""
+    return str(folder) if os.access(folder, os.W_OK) else ""
