@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from metatrain_dos import EnergyGrid
 from metatrain_dos.calculation import Calculation
 from metatrain_dos.datasets import (
+    RECOMMENDED_INT_WEIGHT,
     Discretization,
     training_frame,
     training_options,
@@ -218,3 +219,9 @@ def test_energies_are_relative(calculations, reference):
 def test_unknown_reference(calculations):
     with pytest.raises(ValueError, match="reference: expected raw, fermi, vbm, got 'h"):
         Discretization(EnergyGrid(0.0, 0.1, 10), reference="homo")
+
+
+def test_cumulative_term_does_not_outweigh_the_dos(discretization):
+    written = training_options(discretization, {"training_set": "training.xyz"})
+    loss = written["architecture"]["training"]["loss"]["mtt::dos"]
+    assert loss["int_weight"] == RECOMMENDED_INT_WEIGHT == 0.01
