@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test bench lint format clean
+.PHONY: help demo test docs dist bench lint format clean
 
 help:
 	@echo "make demo    train on the shipped data, draw predicted against computed DOS"
 	@echo "make test    run the test suite"
+	@echo "make docs    build the site, with its examples, in docs/_build/html"
+	@echo "make dist    build and check what a release uploads, in dist"
 	@echo "make bench   time the loss against metatrain's, on one thread"
 	@echo "make lint    check style and types"
 	@echo "make format  apply the style"
@@ -19,12 +21,29 @@ $(VENV)/installed: pyproject.toml constraints.txt src/metatrain_dos.pth src/meta
 	    --constraint constraints.txt --editable ".[test,lint]"
 	@touch $@
 
+# What only some targets need, so that the others stay quick to set up.
+$(VENV)/installed-%: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable ".[$*]"
+	@touch $@
+
 demo: $(VENV)/installed
 	mkdir -p demo
-	cd demo && ../$(BIN)/python ../examples/1_train_and_predict.py
+	cd demo && ../$(BIN)/python ../examples/1_prepare.py
+	cd demo && ../$(BIN)/python ../examples/2_train.py --epochs 150
+	cd demo && ../$(BIN)/python ../examples/3_evaluate.py
+	@echo "figure: demo/predicted-and-computed.png"
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/installed-docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
+
+dist: $(VENV)/installed-dist
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_loss.py --output bench
@@ -41,4 +60,4 @@ format: $(VENV)/installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) bench demo build dist
+	rm -rf $(VENV) bench demo build dist docs/_build docs/gallery
