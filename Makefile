@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that tests run in, each on one core and with one file of tests at a time.
+JOBS ?= 2
 
 .PHONY: help demo test docs dist bench lint format clean
 
@@ -35,7 +37,8 @@ demo: $(VENV)/installed
 	@echo "figure: demo/predicted-and-computed.png"
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
+	    --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html

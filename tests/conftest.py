@@ -70,6 +70,15 @@ def as_numpy(*tensors):
     return arrays
 
 
+# With processes that take one file after the other, none should begin these last.
+LONGEST = ("test_train", "test_install", "test_docs", "test_interruption")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 @pytest.fixture
 def case():
     return make_case(seed=0)

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from test_prepare import BIN, contents, copies, prepare, report, start, wait_for
+from processes import BIN, LIMIT
+from test_prepare import contents, copies, prepare, report, start, wait_for
 
 from metatrain_dos.preparing import spool
 
@@ -55,7 +56,7 @@ class TestInterrupted:
         process = start(outputs, "-o", tmp_path / "dos", start_new_session=True)
         wait_for(lambda: records(work) > 50, process)
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=LIMIT)
         assert process.returncode == 130
         assert "the same command goes on where it was" in errors
         assert "Traceback" not in errors
@@ -109,7 +110,7 @@ class TestInterrupted:
         process = start(
             *(outputs, "-o", tmp_path / "dos", "--workers", 1), preexec_fn=limit
         )
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=LIMIT)
         assert process.returncode == 1 and "Traceback" not in errors, errors
         assert "File too large" in errors
         assert not (tmp_path / "dos").exists()
@@ -198,7 +199,7 @@ class TestCluster:
             wait_for(lambda: records(work) > 300, process)
             os.kill(next(iter(workers.values())), signal.SIGKILL)
             assert records(work) < 800
-            output, errors = process.communicate(timeout=120)
+            output, errors = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, errors
         assert "800 (640 training" in output
         assert contents(tmp_path / "dos") == contents(tmp_path / "whole")
@@ -209,7 +210,7 @@ class TestCluster:
         process = start(outputs, "-o", tmp_path / "dos", "--scheduler", address)
         wait_for(lambda: records(tmp_path / "dos.unfinished") > 100, process)
         scheduler.kill()
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=LIMIT)
         assert process.returncode == 1
         assert "scheduler: expected answers until all is done" in errors
         assert not (tmp_path / "dos").exists()
@@ -223,7 +224,7 @@ class TestCluster:
         process = start(
             outputs, "-o", tmp_path / "dos", "--scheduler", "tcp://127.0.0.1:9"
         )
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=LIMIT)
         assert process.returncode == 1
         assert "expected the address of a running Dask scheduler" in errors
 

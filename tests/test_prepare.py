@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import TINY_PET
 from omegaconf import OmegaConf
+from processes import BIN, LIMIT, mtt
 
 from metatrain_dos.cli import main
 from metatrain_dos.datasets import Discretization
@@ -22,7 +22,6 @@ from metatrain_dos.readers import read_extxyz
 
 DATA = Path(__file__).parent / "data"
 STRUCTURES = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
-BIN = Path(sys.executable).parent
 
 
 def copies(folder, number, name="silicon"):
@@ -64,7 +63,7 @@ def contents(folder):
     }
 
 
-def wait_for(condition, process=None, seconds=60):
+def wait_for(condition, process=None, seconds=LIMIT):
     """Wait until something has happened, in a process that has not ended before."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -194,17 +193,10 @@ class TestTraining:
         options.architecture.training.num_epochs = 1
         options.architecture.training.batch_size = 2
         OmegaConf.save(options, folder / "options.yaml")
-        done = subprocess.run(
-            [BIN / "mtt", "train", "options.yaml"],
-            cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        status, log = mtt("train", "options.yaml", folder=folder)
+        assert status == 0, log
         assert (folder / "model.pt").exists()
-        assert "masked_dos" in done.stdout
+        assert "masked_dos" in log
 
 
 class TestMistakes:

@@ -1,8 +1,5 @@
 """metatrain itself, from options file to predictions, on real data."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import ase.io
@@ -12,6 +9,7 @@ import pytest
 import torch
 from conftest import TINY_PET
 from omegaconf import OmegaConf
+from processes import mtt
 
 from metatrain_dos.datasets import Discretization, write_dataset
 from metatrain_dos.functional import masked_dos
@@ -19,12 +17,14 @@ from metatrain_dos.readers import read_extxyz
 
 
 DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
-BIN = Path(sys.executable).parent
 BEFORE_DATA = "Setting up training set"
 
 MODELS = {
     "pet": TINY_PET,
-    "soap_bpnn": {"bpnn": {"num_hidden_layers": 1, "num_neurons_per_layer": 8}},
+    "soap_bpnn": {
+        "soap": {"max_angular": 2, "max_radial": 2, "cutoff": {"radius": 3.5}},
+        "bpnn": {"num_hidden_layers": 1, "num_neurons_per_layer": 8},
+    },
 }
 
 # The options file of metatrain <= 2026.2, and of papers, as it stands.
@@ -37,20 +37,6 @@ loss:
     extra_targets: 200
     reduction: "mean"
 """
-
-
-def mtt(*arguments, folder, command="mtt", **environment):
-    """Run metatrain as a user does; return its exit status and all it printed."""
-    done = subprocess.run(
-        [BIN / command, *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    return done.returncode, done.stdout
 
 
 def make_folder(folder, architecture, loss=YAML_OF_THE_PAPER):

@@ -15,6 +15,7 @@ from .occupation import highest_occupied, reference_energy
 
 
 __all__ = [
+    "SETS",
     "TARGET",
     "Discretization",
     "dataset_section",
@@ -24,6 +25,9 @@ __all__ = [
     "write_dataset",
     "write_options",
 ]
+
+SETS = ("training_set", "validation_set", "test_set")
+"""Sections of an options file that name data."""
 
 # The default of the loss, that of metatrain, lets the cumulative term outweigh the DOS
 # itself: the square of a running integral grows with the length of the energy axis. The

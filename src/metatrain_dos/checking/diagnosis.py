@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from ..datasets import SETS
 from ..hypers import MaskedDOSHypers
 from ..progress import progress
 from ..registry import register_entry_points
@@ -18,7 +19,7 @@ from .section_checks import (
     check_presence,
     check_widths,
 )
-from .training_sets import SETS, Section, read_sections
+from .training_sets import Section, read_sections
 
 
 @dataclass

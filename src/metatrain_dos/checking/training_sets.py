@@ -9,10 +9,6 @@ from omegaconf import OmegaConf
 from .options_file import Keys, OptionsFile, dotted
 
 
-SETS = ("training_set", "validation_set", "test_set")
-"""Sections of an options file that may name data."""
-
-
 @dataclass(frozen=True, eq=False)
 class Section:
     """
@@ -59,7 +55,7 @@ class Section:
 
 def read_sections(options: OptionsFile, name: str) -> list[Section]:
     """
-    Expand one of :data:`SETS`.
+    Expand one of :data:`~metatrain_dos.datasets.SETS`.
 
     :param options: the options file
     :param name: which of them

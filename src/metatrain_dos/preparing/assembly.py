@@ -8,13 +8,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..datasets import info_keys, training_frame, write_options
+from ..datasets import SETS, info_keys, training_frame, write_options
 from ..discretization import Discretization
 from ..formats import FORMATS
 from ..progress import progress
 from .catalogue import Catalogue
 from .executors import Workers, ordered_map
-from .splitting import SPLITS
 from .spool import load, read_sources
 
 
@@ -93,12 +92,12 @@ def assemble(
     kind, keys = FORMATS[format], info_keys(discretization)
     files = {
         name: name.removesuffix("_set") + kind.suffix
-        for number, name in enumerate(SPLITS)
+        for number, name in enumerate(SETS)
         if (split_of == number).any()
     }
     writers = {
         number: kind(folder / files[name], keys)
-        for number, name in enumerate(SPLITS)
+        for number, name in enumerate(SETS)
         if name in files
     }
     encode = partial(_encode, spool=spool, discretization=discretization, format=format)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
+from ..datasets import SETS
 from ..discretization import Discretization
 from ..formats import FORMATS
 from ..progress import progress
 from .catalogue import Catalogue, Problem
-from .splitting import SPLITS
 
 
 # Lines of each kind of problem on the terminal; report.json has them all.
@@ -69,7 +69,7 @@ class Report:
         return {
             "structures": int(used.sum()),
             "splits": {
-                name: int((self.split_of == i).sum()) for i, name in enumerate(SPLITS)
+                name: int((self.split_of == i).sum()) for i, name in enumerate(SETS)
             },
             "atoms": int(facts["atoms"][used].sum()),
             "elements": [
@@ -122,7 +122,7 @@ class Report:
                 "source": self.catalogue.sources[row["record"]],
                 "number": int(row["number"]),
                 "material": names[numbers[i]],
-                "split": SPLITS[self.split_of[i]],
+                "split": SETS[self.split_of[i]],
                 "atoms": int(row["atoms"]),
                 "lowest_state": _json(row["lowest"] - zeros[i]),
                 "trusted_limit": _json(trusted[i]),

@@ -5,10 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 
-SPLITS = ("training_set", "validation_set", "test_set")
-"""Sections of the options file, in the order of :func:`split`'s numbers."""
-
-
 def parse_fractions(text: str) -> tuple[float, ...]:
     """
     Read fractions as they are on a command line.
@@ -55,7 +51,8 @@ def split(
         ``(structures,)``
     :param strata: number of the stratum of each structure, ``(structures,)``; that of
         the first member counts for a group
-    :return: number of the split of each structure in :data:`SPLITS`, ``(structures,)``
+    :return: number of each structure's set in :data:`~metatrain_dos.datasets.SETS`,
+        ``(structures,)``
     """
     rng = np.random.default_rng(seed)
     _, first, group, sizes = np.unique(
