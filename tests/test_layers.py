@@ -100,8 +100,19 @@ def test_nothing_imports_the_command(module):
     "module",
     [
         *("grid", "targets", "calculation", "cli"),
-        *("occupation", "discretization", "formats", "datasets", "plotting", "axes"),
-        *(name for name in MODULES if name.startswith(("readers", "preparing"))),
+        *(
+            "occupation",
+            "discretization",
+            "formats",
+            "datasets",
+            "axes",
+            "evaluating.command",
+        ),
+        *(
+            name
+            for name in MODULES
+            if name.startswith(("readers", "preparing", "plotting"))
+        ),
         *("checking.command", "checking.findings", "checking.options_file"),
         *("checking.training_sets", "checking.samples"),
     ],
