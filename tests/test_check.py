@@ -457,11 +457,12 @@ class TestReferences:
 
     def test_composition_and_density(self):
         def sample(numbers, volume):
-            return Sample(0, np.array(numbers), volume, np.zeros((1, 1)), None)
+            atoms = ase.Atoms(numbers, cell=[volume, 1.0, 1.0] if volume else None)
+            return Sample(0, atoms, np.zeros((1, 1)), None)
 
         assert sample([14] * 8, 160.0).composition == ((14, 1),)
         assert sample([1, 8, 1] * 2, 50.0).composition == ((1, 2), (8, 1))
-        assert sample([14] * 8, 160.0).density == 0.05
+        assert sample([14] * 8, 160.0).density == pytest.approx(0.05)
         assert sample([14] * 8, 0.0).density == 0
 
 

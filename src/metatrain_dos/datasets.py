@@ -20,6 +20,7 @@ __all__ = [
     "Discretization",
     "dataset_section",
     "info_keys",
+    "target_key",
     "training_frame",
     "training_options",
     "write_dataset",
@@ -57,7 +58,7 @@ def training_frame(
     # To metatrain, an axis is periodic where it is not zero.
     atoms.cell[~atoms.pbc] = 0.0
     for target, (dos, mask) in discretization.rows(calculation).items():
-        key = _key(target)
+        key = target_key(target)
         atoms.info[key] = np.pad(np.round(dos, DECIMALS), (front, 0))
         atoms.info[f"{key}_mask"] = np.pad(mask, (front, 0))
     occupied = highest_occupied(calculation)
@@ -74,7 +75,7 @@ def info_keys(discretization: Discretization) -> tuple[str, ...]:
     :param discretization: grid and padding
     :return: names of targets and masks
     """
-    keys = [_key(target) for target in discretization.targets]
+    keys = [target_key(target) for target in discretization.targets]
     return (*keys, *(f"{key}_mask" for key in keys))
 
 
@@ -96,10 +97,15 @@ def dataset_section(file: str, discretization: Discretization) -> dict[str, Any]
     return {
         "systems": {"read_from": file, "length_unit": "angstrom"},
         "targets": {
-            target: {"key": _key(target), "unit": "", **common} for target in targets
+            target: {"key": target_key(target), "unit": "", **common}
+            for target in targets
         },
         "extra_data": {
-            f"{target}_mask": {"key": f"{_key(target)}_mask", "unit": "", **common}
+            f"{target}_mask": {
+                "key": f"{target_key(target)}_mask",
+                "unit": "",
+                **common,
+            }
             for target in targets
         },
     }
@@ -208,6 +214,11 @@ def write_dataset(
     return write_options(folder, discretization, files, **options)
 
 
-def _key(target: str) -> str:
-    """Name a target as the files do, in which a colon means something else."""
+def target_key(target: str) -> str:
+    """
+    Name a target as the files do, in which a colon means something else.
+
+    :param target: its name in the options file
+    :return: its name in files
+    """
     return target.removeprefix("mtt::")

@@ -117,7 +117,7 @@ class Inspection:
                 f"{sample.index} of {section.name}",
                 sample.composition,
                 sample.density,
-                dos.sum(axis=0) / len(sample.types),
+                dos.sum(axis=0) / len(sample.atoms),
                 window.all(axis=0),
                 self.hypers.grid_spacing,
             )

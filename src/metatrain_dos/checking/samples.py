@@ -18,29 +18,28 @@ class Sample:
     Hold what a file says of one structure, before anything is checked.
 
     :param index: position in the file
-    :param types: atomic numbers, ``(atoms,)``
-    :param volume: volume of the cell, Å\ :sup:`3`, 0 where there is none
+    :param atoms: the structure, with all that the file says of it, if it is XYZ
     :param target: target, ``(rows, columns)``; a row is a component, or an atom
     :param mask: mask, ``(rows, columns)``, ``None`` where there is none
     """
 
     index: int
-    types: np.ndarray
-    volume: float
+    atoms: ase.Atoms
     target: np.ndarray
     mask: np.ndarray | None
 
     @property
     def composition(self) -> tuple[tuple[int, int], ...]:
         """Smallest whole numbers of atoms of each element."""
-        counts = Counter(self.types.tolist())
+        counts = Counter(self.atoms.numbers.tolist())
         unit = int(np.gcd.reduce(list(counts.values()))) if counts else 1
         return tuple(sorted((z, count // unit) for z, count in counts.items()))
 
     @property
     def density(self) -> float:
         r"""Atoms per volume, Å\ :sup:`-3`, 0 without a cell."""
-        return len(self.types) / self.volume if self.volume > 0 else 0.0
+        volume = self.atoms.cell.volume
+        return len(self.atoms) / volume if volume > 0 else 0.0
 
 
 def samples(section: Section, target: str) -> Iterator[Sample]:
@@ -65,13 +64,13 @@ def samples(section: Section, target: str) -> Iterator[Sample]:
         found = _from_xyz(section, names)
     else:
         found = _from_metatrain(section, names)
-    for index, (types, volume, arrays) in enumerate(found):
+    for index, (atoms, arrays) in enumerate(found):
         if section.indices is None or index in section.indices:
             mask_array = arrays[1] if arrays[1:] else None
-            yield Sample(index, types, volume, arrays[0], mask_array)
+            yield Sample(index, atoms, arrays[0], mask_array)
 
 
-Structures = Iterator[tuple[np.ndarray, float, list[np.ndarray]]]
+Structures = Iterator[tuple[ase.Atoms, list[np.ndarray]]]
 
 
 def _is_plain_xyz(section: Section, name: str) -> bool:
@@ -98,7 +97,7 @@ def _from_xyz(section: Section, names: list[str]) -> Structures:
                 )
             rows = len(atoms) if per_atom else 1
             arrays.append(np.asarray(values, dtype=np.float64).reshape(rows, -1))
-        yield atoms.numbers, atoms.cell.volume, arrays
+        yield atoms, arrays
 
 
 def _from_memmap(section: Section, names: list[str]) -> Structures:
@@ -106,6 +105,7 @@ def _from_memmap(section: Section, names: list[str]) -> Structures:
     folder = section.source
     ends = np.load(folder / "na.npy")
     types = np.memmap(folder / "a.bin", dtype="int32", mode="r", shape=(int(ends[-1]),))
+    positions = np.memmap(folder / "x.bin", "float32", "r", shape=(len(types), 3))
     cells = np.zeros((len(ends) - 1, 3, 3))
     if (folder / "c.bin").exists():
         cells = np.memmap(folder / "c.bin", "float32", "r", shape=cells.shape)
@@ -126,8 +126,7 @@ def _from_memmap(section: Section, names: list[str]) -> Structures:
         atoms = slice(int(ends[index]), int(ends[index + 1]))
         rows_of = [atoms if each else slice(index, index + 1) for each in per_atom]
         yield (
-            np.array(types[atoms]),
-            abs(float(np.linalg.det(cells[index]))),
+            _atoms(types[atoms], positions[atoms], cells[index]),
             [
                 np.asarray(array[rows], dtype=np.float64)
                 for array, rows in zip(arrays, rows_of, strict=True)
@@ -143,7 +142,7 @@ def _from_zip(section: Section, names: list[str]) -> Structures:
     dataset = DiskDataset(str(section.source), fields=keys)
     for index in range(len(dataset)):
         sample = dataset[index]
-        yield *_types_and_volume(sample), [_rows(sample[key]) for key in keys]
+        yield _from_system(sample["system"]), [_rows(sample[key]) for key in keys]
 
 
 def _from_metatrain(section: Section, names: list[str]) -> Structures:
@@ -158,13 +157,17 @@ def _from_metatrain(section: Section, names: list[str]) -> Structures:
     dataset, _, _ = get_dataset(OmegaConf.create(config))
     for index in range(len(dataset)):
         sample = dataset[index]
-        yield *_types_and_volume(sample), [_rows(sample[name]) for name in names]
+        yield _from_system(sample["system"]), [_rows(sample[name]) for name in names]
 
 
-def _types_and_volume(sample: Any) -> tuple[np.ndarray, float]:
-    """Read what is needed of a structure."""
-    system = sample["system"]
-    return system.types.numpy(), abs(float(np.linalg.det(system.cell.numpy())))
+def _from_system(system: Any) -> ase.Atoms:
+    """Convert a structure of metatomic."""
+    return _atoms(*(x.numpy() for x in (system.types, system.positions, system.cell)))
+
+
+def _atoms(types: np.ndarray, positions: np.ndarray, cell: np.ndarray) -> ase.Atoms:
+    """Make a structure that is periodic where its cell is not zero, as in metatrain."""
+    return ase.Atoms(types, positions, cell=cell, pbc=cell.any(axis=1))
 
 
 def _rows(tensor_map: Any) -> np.ndarray:

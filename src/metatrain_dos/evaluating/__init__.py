@@ -1,0 +1,1 @@
+"""Compare what a model predicts with what was computed: ``mtt-dos evaluate``."""

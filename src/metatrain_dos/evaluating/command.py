@@ -1,0 +1,134 @@
+"""The command ``mtt-dos evaluate``."""
+
+import argparse
+import sys
+import warnings
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from .plan import Plan
+
+
+def add_parser(commands: Any) -> None:
+    """
+    Add ``evaluate`` to the commands.
+
+    :param commands: what ``ArgumentParser.add_subparsers`` returned
+    """
+    parser = commands.add_parser(
+        "evaluate",
+        help="compare what a model predicts with what was computed",
+        description="Compare what a model predicts with what was computed, after "
+        "alignment: a table, figures, and a page that holds all of it.",
+    )
+    parser.add_argument("model", type=Path, help="model.pt or model.ckpt")
+    parser.add_argument(
+        "data",
+        type=Path,
+        help="data set with targets, in any format that `prepare` writes; or an "
+        "options file, or the folder that it is in, for its test_set",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="REPORT",
+        help="folder to make; an older report is replaced, anything else left alone",
+    )
+    parser.add_argument(
+        "--structures",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="draw these, too, counted from 0 in the order of the file (default: the "
+        "best, the median and the worst)",
+    )
+    parser.add_argument(
+        "--tail-weight",
+        type=float,
+        metavar="WEIGHT",
+        help="of what is predicted in front of a target, in the alignment (default: "
+        "that of the training where the model or an options.yaml next to it says so, "
+        "else 1)",
+    )
+    _add_model(parser.add_argument_group("the model"))
+    _add_grid(parser.add_argument_group("what the columns of its prediction are"))
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """
+    Run the command.
+
+    :param arguments: what its parser has parsed
+    """
+    # Here, not above: `mtt-dos --help` should not wait for torch.
+    from .evaluate import evaluate
+
+    given = {each.name: getattr(arguments, each.name) for each in fields(Plan)}
+    # What is not given has its default.
+    plan = Plan(**{name: value for name, value in given.items() if value is not None})
+    try:
+        with warnings.catch_warnings():
+            # metatrain's own, and those of its dependencies
+            warnings.filterwarnings("ignore", module=r"(metatrain|metatomic|torch)\.")
+            lines = evaluate(plan)
+    except KeyboardInterrupt:
+        print("mtt-dos evaluate: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except (OSError, ValueError) as error:
+        sys.exit(f"mtt-dos evaluate: {error}")
+    print("\n".join(lines))
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
+    """Add how the model is used."""
+    group.add_argument(
+        "--target",
+        metavar="NAME",
+        help="output of the model (default: the only one that can be a DOS)",
+    )
+    group.add_argument(
+        "--device",
+        metavar="DEVICE",
+        help="cpu, cuda, cuda:1... (default auto: a GPU where there is one)",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="STRUCTURES",
+        help="that are predicted at once (default 16)",
+    )
+    group.add_argument(
+        "--extensions",
+        type=Path,
+        metavar="FOLDER",
+        help="compiled extensions of an exported model (default: `extensions` next to "
+        "it, if it is there)",
+    )
+
+
+def _add_grid(group: argparse._ArgumentGroup) -> None:
+    """Add what says where the columns are."""
+    group.add_argument(
+        "--grid",
+        type=Path,
+        metavar="FILE",
+        help="grid.json of the data set that the model was trained on (default: that "
+        "next to the model, or to the data; else what the loss of the training says)",
+    )
+    group.add_argument(
+        "--grid-spacing",
+        dest="spacing",
+        type=float,
+        metavar="EV",
+        help="distance between two columns, instead of what is found",
+    )
+    group.add_argument(
+        "--extra-targets",
+        type=int,
+        metavar="COLUMNS",
+        help="columns in front of those of a target, instead of what is found",
+    )
