@@ -99,7 +99,7 @@ def test_nothing_imports_the_command(module):
 @pytest.mark.parametrize(
     "module",
     [
-        *("grid", "targets", "calculation", "cli"),
+        *("grid", "targets", "calculation", "counting", "analysis", "cli"),
         *("occupation", "discretization", "formats", "datasets", "plotting", "axes"),
         *(name for name in MODULES if name.startswith(("readers", "preparing"))),
         *("checking.command", "checking.findings", "checking.options_file"),
