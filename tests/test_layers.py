@@ -102,6 +102,8 @@ def test_nothing_imports_the_command(module):
         *("grid", "targets", "calculation", "counting", "analysis", "cli"),
         *("occupation", "discretization", "formats", "datasets", "plotting", "axes"),
         *(name for name in MODULES if name.startswith(("readers", "preparing"))),
+        *("electrons", "model_arguments", "predicting.predictor"),
+        *("predicting.output", "predicting.command"),
         *("checking.command", "checking.findings", "checking.options_file"),
         *("checking.training_sets", "checking.samples"),
     ],
