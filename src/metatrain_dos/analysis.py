@@ -22,11 +22,10 @@ DEFAULT_TOLERANCE = 0.01
 DEFAULT_THRESHOLD = 0.01
 """DOS that counts as none, as a fraction of the size of the occupied DOS."""
 
-# An edge is where the DOS is so much more than the threshold, and its slope is taken
-# from there to the threshold.
+# The slope of a tail is that from the threshold to so many times the threshold.
 STEP = 2.0
 
-# Fraction of a height below which the last point in front of it does not matter.
+# Fraction of a height below which what is in front of it might as well be zero.
 FLOOR = 1e-3
 
 # Gauss-Legendre points for thermal averages, and how many kT they reach to either side:
@@ -206,21 +205,29 @@ def _edge(
     """Find the edge of the states on one side of a gap; NaN if there are none."""
     dos, energies = curve.dos[centre::step], curve.energies[centre::step]
 
-    def reaches(height: float) -> float:
-        i = int(np.argmax(dos >= height))
-        if i == 0:  # nowhere, as the centre is below it
-            return np.nan
+    def crossing(height: float, i: int) -> float:
+        """Interpolate in the cell that ends in a point."""
         # A tail is closer to an exponential than to a line, if it is not negative.
         inner = max(dos[i - 1], FLOOR * height)
         part = np.log(height / inner) / np.log(dos[i] / inner)
         return energies[i - 1] + part * (energies[i] - energies[i - 1])
 
-    near, far = reaches(none), reaches(STEP * none)
-    if not smearing or np.isnan(far):
+    i = int(np.argmax(dos >= none))
+    if i == 0:  # nowhere, as the centre is below it
+        return np.nan
+    near = crossing(none, i)
+    if not smearing:
         return near
-    # A slope between two heights is that of the tail halfway between them. No tail of
+    # The slope of the tail, up to a few times the threshold, or to where it ends.
+    while i + 1 < len(dos) and dos[i] < min(STEP * none, dos[i + 1]):
+        i += 1
+    height = min(dos[i], STEP * none)
+    far = crossing(height, i)
+    if far == near:
+        return near
+    # A slope between two points is that of a Gaussian halfway between them. No tail of
     # a peak that is in the DOS is steeper than the second move says.
-    move = smearing**2 * np.log(STEP) / abs(far - near)
+    move = smearing**2 * np.log(height / none) / abs(far - near)
     move = min(move, smearing * np.sqrt(2 * np.log(dos.max() / none)))
     return 0.5 * (near + far) + step * move
 
