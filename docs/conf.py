@@ -10,6 +10,7 @@ from docutils import nodes
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
+import draw_predicting  # noqa: E402
 import draw_theory  # noqa: E402
 import elsewhere  # noqa: E402
 
@@ -110,6 +111,7 @@ def add_dark_figures(app, doctree):
 
 
 def setup(app):
-    """Draw the figures of the page on theory, and let pages find them."""
+    """Draw the figures of some pages, and let pages find them."""
     draw_theory.draw_all(DOCS / "figures")
+    draw_predicting.draw_all(DOCS / "figures")
     app.connect("doctree-read", add_dark_figures, priority=100)

@@ -99,20 +99,15 @@ def test_nothing_imports_the_command(module):
 @pytest.mark.parametrize(
     "module",
     [
-        *("grid", "targets", "calculation", "cli"),
-        *(
-            "occupation",
-            "discretization",
-            "formats",
-            "datasets",
-            "axes",
-            "evaluating.command",
-        ),
+        *("grid", "targets", "calculation", "counting", "analysis", "cli"),
+        *("occupation", "discretization", "formats", "datasets", "axes"),
         *(
             name
             for name in MODULES
             if name.startswith(("readers", "preparing", "plotting"))
         ),
+        *("electrons", "model_arguments", "evaluating.command"),
+        *("predicting.predictor", "predicting.output", "predicting.command"),
         *("checking.command", "checking.findings", "checking.options_file"),
         *("checking.training_sets", "checking.samples"),
     ],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .grid import EnergyGrid as EnergyGrid
     from .loss import MaskedDOSLoss as MaskedDOSLoss
+    from .predicting.calculator import DOSCalculator as DOSCalculator
     from .registry import register_loss as register_loss
     from .targets import density_of_states as density_of_states
     from .targets import trust_mask as trust_mask
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 
 # Looked up at first use, so that importing the package does not import torch.
 _PUBLIC = {
+    "DOSCalculator": "predicting.calculator",
     "EnergyGrid": "grid",
     "MaskedDOSLoss": "loss",
     "density_of_states": "targets",

@@ -26,6 +26,8 @@ class PredictionAxis:
     :param extra_targets: how many of them are in front of the first of a target
     :param spacing: distance between two columns, eV
     :param origin: energy of the first column of a target, eV; ``None`` if not known
+    :param smearing: standard deviation of the Gaussians in the targets, eV; ``None`` if
+        not known
     :param source: what says so, for messages
     :raises ValueError: if no column is left for a target
     """
@@ -34,6 +36,7 @@ class PredictionAxis:
     extra_targets: int
     spacing: float
     origin: float | None = None
+    smearing: float | None = None
     source: str = "the arguments"
 
     def __post_init__(self) -> None:
@@ -166,6 +169,7 @@ def _read_grid(file: Path, model: "DOSModel") -> dict[str, Any]:
         "spacing": made.grid.spacing,
         "extra_targets": made.extra_targets,
         "origin": made.grid.origin,
+        "smearing": made.smearing,
         "source": str(file),
     }
 

@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Not needed by whoever imports this module for `run_metatrain`.
     from .checking import command as check
     from .evaluating import command as evaluate
+    from .predicting import command as predict
     from .preparing import command as prepare
 
     parser = argparse.ArgumentParser(prog="mtt-dos", description=__doc__)
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepare.add_parser(commands)
     check.add_parser(commands)
     evaluate.add_parser(commands)
+    predict.add_parser(commands)
     for command in METATRAIN_COMMANDS:
         commands.add_parser(
             command,

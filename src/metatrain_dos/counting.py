@@ -1,0 +1,162 @@
+r"""
+Count the states of a density of states.
+
+A DOS :math:`D` is taken to be linear between its points, and zero in front of the first
+one. Its integral :math:`N(E)`, the number of states below an energy, is then the
+trapezoidal sum at the points and a parabola in between.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """
+    Hold one DOS and its integral.
+
+    :param energies: energy of each point, ``(points,)``, eV
+    :param dos: density of states, ``(points,)``, states/eV
+    :param states: number of states below each point, ``(points,)``
+    """
+
+    energies: np.ndarray
+    dos: np.ndarray
+    states: np.ndarray
+
+    @property
+    def reached(self) -> np.ndarray:
+        """
+        Highest number of states up to each point, ``(points,)``.
+
+        A predicted DOS may be negative. So that an energy belongs to every number of
+        states, it is the one at which their number *first* is as high.
+        """
+        return np.maximum.accumulate(self.states)
+
+    def states_below(self, energy: Any) -> Any:
+        """
+        Count the states below energies of any shape.
+
+        :param energy: where to count up to, eV; beyond the ends there are no states
+        :return: numbers of states
+        """
+        x, d = self.energies, self.dos
+        energy = np.clip(energy, x[0], x[-1])
+        i = np.clip(np.searchsorted(x, energy, side="right") - 1, 0, len(x) - 2)
+        part = (energy - x[i]) / (x[i + 1] - x[i])
+        mean = d[i] + 0.5 * part * (d[i + 1] - d[i])
+        return self.states[i] + (energy - x[i]) * mean
+
+    def energy_of(self, states: float) -> float:
+        """
+        Find the energy below which there are so many states.
+
+        :param states: number of states
+        :return: energy, eV; the end of the axis if there are not as many
+        """
+        x, d = self.energies, self.dos
+        i = int(np.searchsorted(self.reached, states))
+        if i == 0 or i == len(x):
+            return float(x[0] if i == 0 else x[-1])
+        rest, width = states - self.states[i - 1], x[i] - x[i - 1]
+        slope = (d[i] - d[i - 1]) / width
+        # The first root of the parabola, in the form that holds for a line, too.
+        root = np.sqrt(max(d[i - 1] ** 2 + 2 * slope * rest, 0.0))
+        return float(x[i - 1] + min(2 * rest / (d[i - 1] + root), width))
+
+
+def cumulative_dos(dos: Any, energies: Any) -> np.ndarray:
+    """
+    Integrate a DOS up to each of its points, with the trapezoidal rule.
+
+    :param dos: density of states, ``(..., points)``, states/eV; an array, a tensor, or
+        a TensorMap of one block
+    :param energies: energy of each point, ``(points,)``, eV
+    :return: number of states below each point, ``(..., points)``
+    :raises ValueError: if shapes do not fit, energies do not increase, or a number is
+        not finite
+    """
+    dos, energies = as_array(dos), as_array(energies)
+    if energies.ndim != 1 or len(energies) < 2 or not (np.diff(energies) > 0).all():
+        raise ValueError(
+            "energies: expected at least two that increase, (points,), got shape "
+            f"{energies.shape}; EnergyGrid.energies makes them"
+        )
+    if dos.shape[-1:] != energies.shape:
+        raise ValueError(
+            f"dos: expected {len(energies)} points along its last axis, as many as "
+            f"energies, got shape {dos.shape}; a prediction has extra_targets columns "
+            "in front of the grid (Discretization.energies)"
+        )
+    if not np.isfinite(dos).all():
+        raise ValueError(
+            f"dos: expected finite numbers, got {np.count_nonzero(~np.isfinite(dos))} "
+            "that are not; leave out what is masked"
+        )
+    cells = 0.5 * (dos[..., 1:] + dos[..., :-1]) * np.diff(energies)
+    return np.concatenate([np.zeros_like(dos[..., :1]), cells.cumsum(-1)], axis=-1)
+
+
+def states_below(dos: Any, energies: Any, energy: Any) -> np.ndarray:
+    """
+    Count the states below an energy.
+
+    :param dos: density of states, ``(..., points)``, states/eV; an array, a tensor, or
+        a TensorMap of one block
+    :param energies: energy of each point, ``(points,)``, eV
+    :param energy: where to count up to, one for all or ``(...)``, eV
+    :return: number of states, ``(...)``
+    :raises ValueError: as :func:`cumulative_dos`
+    """
+    counts = [
+        curve.states_below(at) for curve, at in curves(dos, energies, energy=energy)
+    ]
+    return np.reshape(counts, as_array(dos).shape[:-1])
+
+
+def curves(dos: Any, energies: Any, **numbers: Any) -> Iterator[tuple[Any, ...]]:
+    """
+    Go through a batch.
+
+    :param dos: density of states, ``(..., points)``, states/eV
+    :param energies: energy of each point, ``(points,)``, eV
+    :param numbers: further numbers, each one for all or ``(...)``
+    :return: curve and numbers of each sample
+    :raises ValueError: as :func:`cumulative_dos`, or if numbers do not fit the batch
+    """
+    states = cumulative_dos(dos, energies)
+    dos, energies = as_array(dos), as_array(energies)
+    batch, points = dos.shape[:-1], dos.shape[-1]
+    columns = []
+    for name, number in numbers.items():
+        number = as_array(number)
+        try:
+            columns.append(np.broadcast_to(number, batch).ravel())
+        except ValueError:
+            raise ValueError(
+                f"{name}: expected one number, or one for each DOS in the shape "
+                f"{batch}, got shape {number.shape}; check the leading axes of dos"
+            ) from None
+    rows = zip(
+        dos.reshape(-1, points), states.reshape(-1, points), *columns, strict=True
+    )
+    for density, integral, *values in rows:
+        yield Curve(energies, density, integral), *map(float, values)
+
+
+def as_array(values: Any) -> np.ndarray:
+    """
+    Convert to float64.
+
+    :param values: an array, a list, a tensor on any device, or a TensorMap of one block
+    :return: array of the same shape
+    """
+    if hasattr(values, "block"):
+        values = values.block().values
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    return np.asarray(values, dtype=np.float64)
