@@ -2,12 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What `make torture` draws its random cases from.
+SEED ?= 0
 
-.PHONY: help demo test docs dist bench lint format clean
+.PHONY: help demo test torture docs dist bench lint format clean
 
 help:
 	@echo "make demo    train on the shipped data, draw predicted against computed DOS"
 	@echo "make test    run the test suite"
+	@echo "make torture try to break it, for hours; make test does a share of this"
 	@echo "make docs    build the site, with its examples, in docs/_build/html"
 	@echo "make dist    build and check what a release uploads, in dist"
 	@echo "make bench   time the loss against metatrain's, on one thread"
@@ -36,6 +39,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+torture: $(VENV)/installed
+	$(BIN)/python -m pytest tests/torture --torture --hypothesis-seed=$(SEED)
 
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
