@@ -4,12 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Processes that tests run in, each on one core and with one file of tests at a time.
 JOBS ?= 2
+# What `make torture` draws its random cases from.
+SEED ?= 0
 
-.PHONY: help demo test docs dist bench lint format clean
+.PHONY: help demo test torture docs dist bench lint format clean
 
 help:
 	@echo "make demo    train on the shipped data, draw predicted against computed DOS"
 	@echo "make test    run the test suite"
+	@echo "make torture try to break it, for hours; make test does a share of this"
 	@echo "make docs    build the site, with its examples, in docs/_build/html"
 	@echo "make dist    build and check what a release uploads, in dist"
 	@echo "make bench   time the loss against metatrain's, on one thread"
@@ -39,6 +42,9 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
 	    --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+
+torture: $(VENV)/installed
+	$(BIN)/python -m pytest tests/torture --torture --hypothesis-seed=$(SEED)
 
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html

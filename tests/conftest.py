@@ -1,5 +1,6 @@
 """Cases that several test modules use."""
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -82,3 +83,65 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def case():
     return make_case(seed=0)
+
+
+# ---------------------------------------------------------------------- make torture
+
+COUNTS = pytest.StashKey()
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--torture",
+        action="store_true",
+        help="do all of what tests/torture does by default only a small share of",
+    )
+
+
+def pytest_configure(config):
+    # No time limit for an example, because the machine may be busy, and no memory of
+    # earlier runs.
+    common = {"deadline": None, "database": None, "print_blob": True}
+    hypothesis.settings.register_profile(
+        "share", derandomize=True, max_examples=20, **common
+    )
+    hypothesis.settings.register_profile("torture", max_examples=2000, **common)
+    torture = config.getoption("--torture")
+    hypothesis.settings.load_profile("torture" if torture else "share")
+    config.stash[COUNTS] = {}
+
+
+@pytest.fixture(scope="session")
+def amount(request):
+    """Choose between the share of `make test` and what `make torture` does."""
+
+    def choose(share, torture):
+        return torture if request.config.getoption("--torture") else share
+
+    return choose
+
+
+@pytest.fixture(scope="session")
+def seed(request):
+    """Seed of all random cases: ``--hypothesis-seed``, or 0."""
+    given = request.config.getoption("--hypothesis-seed") or "0"
+    return int(given) if given.isdecimal() else 0
+
+
+@pytest.fixture(scope="session")
+def tally(request):
+    """Count what has been tried, for the list at the end."""
+    counts = request.config.stash[COUNTS]
+
+    def add(what, number=1):
+        counts[what] = counts.get(what, 0) + number
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    counts = config.stash[COUNTS]
+    if counts:
+        terminalreporter.section("tried")
+        for what in sorted(counts):
+            terminalreporter.line(f"{counts[what]:>9,}  {what}")

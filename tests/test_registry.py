@@ -46,6 +46,7 @@ def run(code, *folders, **environment):
 
 def make_package(folder, name, code, entry_points):
     """Lay out an installed package, as pip would, in a folder."""
+    folder.mkdir(exist_ok=True)
     (folder / f"{name}.py").write_text(code)
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir()
@@ -183,13 +184,36 @@ class TestPlugins:
         output, errors = run(
             """
             from metatrain.utils.loss import LossType
+            from metatrain_dos.registry import register_entry_points
+            register_entry_points()
             print(LossType.from_key("mse").cls.__name__)
+            print(LossType.from_key("plugin::mse").cls.__name__)
             """,
             tmp_path,
         )
-        assert output == "TensorMapMSELoss"
-        assert "'mse' of the package 'plugin'" in errors
-        assert "metatrain.utils.loss.TensorMapMSELoss has it" in errors
+        assert output == "TensorMapMSELoss\nPluginLoss"
+        (warning,) = [line for line in errors.splitlines() if "RuntimeWarning" in line]
+        assert warning.endswith(
+            "`type: mse` is metatrain.utils.loss.TensorMapMSELoss, not the loss 'mse' "
+            "of the package 'plugin', which came later; to choose the latter, write "
+            "`type: plugin::mse`"
+        )
+
+    def test_two_plugins_with_one_key(self, tmp_path):
+        for name in ("first", "second"):
+            entry = f"mine = {name}:PluginLoss"
+            make_package(tmp_path / name, name, PLUGIN, entry)
+        output, errors = run(
+            """
+            from metatrain.utils.loss import LossType
+            for key in ("mine", "first::mine", "second::mine"):
+                print(LossType.from_key(key).cls.__module__)
+            """,
+            *(tmp_path / name for name in ("first", "second")),
+        )
+        assert output == "first\nfirst\nsecond"
+        assert errors.count("RuntimeWarning") == 1
+        assert "`type: mine` is first.PluginLoss, not the loss 'mine' of the" in errors
 
 
 class TestDecorator:
@@ -241,9 +265,13 @@ class TestChangedMetatrain:
         ("change", "missing"),
         [
             ("del loss.LossType.from_key", r"LossType.from_key"),
-            ("del loss.LossType", r"the enumeration LossType"),
-            ("loss.LossType = {}", r"the enumeration LossType"),
+            ("del loss.LossType", r"enumeration LossType"),
+            ("loss.LossType = {}", r"enumeration LossType"),
             ("del loss.LossInterface", r"LossInterface"),
+            (
+                "loss.LossType.__init__ = lambda self, key, cls, more: None",
+                "enumeration LossType of keys and classes",
+            ),
         ],
     )
     def test_one_sentence(self, change, missing):
@@ -257,7 +285,8 @@ class TestChangedMetatrain:
                 warnings.simplefilter("always")
                 metatrain_dos_startup.register()
             print(*(warning.message for warning in caught), sep="\\n")
-            """
+            """,
+            METATRAIN_DOS_AUTOLOAD="0",
         )
         assert output.startswith(
             "metatrain-dos could not register its losses with metatrain, so "

@@ -14,6 +14,9 @@ Two ways in, with the same effect:
       my_loss = "my_package.loss:MyLoss"
 
 - the decorator :func:`register_loss`, for scripts and notebooks.
+
+A loss from an entry point has two names: ``my_loss``, and ``my-package::my_loss``, which
+nobody else can have.
 """
 
 import enum
@@ -64,7 +67,7 @@ def register_loss(key: str) -> Callable[[Loss], Loss]:
                 f"metatrain.utils.loss.LossInterface, got {cls!r}; derive it from "
                 "LossInterface and implement compute()"
             )
-        known = {member.key: member.cls for member in module.LossType}
+        known = _members(module.LossType)
         if known.get(key) is cls:
             return cls
         if key in known:
@@ -85,14 +88,15 @@ def register_entry_points() -> None:
     """
     Register every loss of the entry-point group ``metatrain.losses``.
 
-    A plugin that fails is reported in a warning and left out; so is one whose key
-    metatrain itself, or another plugin, already has. Calling this again is harmless.
+    A plugin that fails is reported in a warning and left out. One whose key metatrain
+    itself, or another plugin, already has keeps only its longer name, and a warning
+    says so. Calling this again is harmless.
 
     :raises MetatrainChangedError: if metatrain has changed
     """
     module = _metatrain_losses()
     for entry_point in entry_points(group=GROUP):
-        if entry_point.name in _registered:
+        if _unmistakable(entry_point) in _registered:
             continue
         if _is_being_imported(entry_point):
             # The plugin imported metatrain, which brought us here, before it defined
@@ -104,18 +108,38 @@ def register_entry_points() -> None:
 
 def _register_entry_point(entry_point: EntryPoint) -> None:
     """Load and register one plugin, or warn."""
-    origin = entry_point.dist.name if entry_point.dist else "unknown"
+    key, own_key = entry_point.name, _unmistakable(entry_point)
+    plugin = f"the loss {key!r} of the package {_origin(entry_point)!r}"
     try:
-        register_loss(entry_point.name)(entry_point.load())
+        loss = entry_point.load()
+        register_loss(own_key)(loss)
     except MetatrainChangedError:
         raise
     except Exception as error:
-        warnings.warn(
-            f"the loss {entry_point.name!r} of the package {origin!r} "
-            f"({entry_point.value}) is not available: {error}",
-            RuntimeWarning,
-            stacklevel=2,
+        _warn(f"{plugin} ({entry_point.value}) is not available: {error}")
+        return
+    try:
+        register_loss(key)(loss)
+    except ValueError:
+        other = _members(_metatrain_losses().LossType)[key]
+        _warn(
+            f"`type: {key}` is {other.__module__}.{other.__qualname__}, not {plugin}, "
+            f"which came later; to choose the latter, write `type: {own_key}`"
         )
+
+
+def _origin(entry_point: EntryPoint) -> str:
+    """Name the package of a plugin."""
+    return entry_point.dist.name if entry_point.dist else "unknown"
+
+
+def _unmistakable(entry_point: EntryPoint) -> str:
+    """Make the key that a plugin shares with no other."""
+    return f"{_origin(entry_point)}::{entry_point.name}"
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
 
 
 def _metatrain_losses() -> ModuleType:
@@ -129,25 +153,44 @@ def _metatrain_losses() -> ModuleType:
     loss_type = getattr(module, "LossType", None)
     for holds, what in (
         (hasattr(module, "LossInterface"), "LossInterface"),
-        (isinstance(loss_type, enum.EnumMeta), "the enumeration LossType"),
+        (isinstance(loss_type, enum.EnumMeta), "enumeration LossType"),
         (hasattr(loss_type, "from_key"), "LossType.from_key"),
         (all(hasattr(m, "key") for m in loss_type or ()), "LossType.key"),
         (all(hasattr(m, "cls") for m in loss_type or ()), "LossType.cls"),
     ):
         if not holds:
-            raise MetatrainChangedError(
-                f"metatrain {version('metatrain')} has no {what} in "
-                "metatrain.utils.loss, which metatrain-dos "
-                f"{version('metatrain-dos')} needs; {INSTALL}"
-            )
+            raise _changed(what)
     return module
 
 
+def _members(loss_type: Any) -> dict[str, type]:
+    """Collect the classes of all losses that metatrain knows, by key."""
+    return {member.key: member.cls for member in loss_type}
+
+
 def _add_member(loss_type: Any, key: str, cls: type) -> None:
-    """Add a true member to metatrain's enumeration of losses."""
+    """
+    Add a true member to metatrain's enumeration of losses.
+
+    :raises MetatrainChangedError: if it takes none of this kind
+    """
     from aenum import extend_enum
 
-    extend_enum(loss_type, key.upper(), (key, cls))
+    try:
+        extend_enum(loss_type, key.upper(), (key, cls))
+        holds = loss_type.from_key(key).cls is cls
+    except Exception:
+        holds = False
+    if not holds:
+        raise _changed("enumeration LossType of keys and classes")
+
+
+def _changed(missing: str) -> MetatrainChangedError:
+    """Say in one sentence what is missing, and what to install."""
+    return MetatrainChangedError(
+        f"metatrain {version('metatrain')} has no {missing} in metatrain.utils.loss, "
+        f"which metatrain-dos {version('metatrain-dos')} needs; {INSTALL}"
+    )
 
 
 def _is_being_imported(entry_point: EntryPoint) -> bool:

@@ -12,6 +12,7 @@ from .options_file import Keys, OptionsFile, dotted
 
 
 LOSS = "masked_dos"
+UNMISTAKABLE = f"metatrain-dos::{LOSS}"
 TRAINING: Keys = ("architecture", "training")
 
 # Kinds of data set sections, and of other options, with which pydantic ends a path.
@@ -71,7 +72,7 @@ class OptionChecks:
                 kind, given = section.get("type"), dict(section)
             else:
                 kind, given = section, {}
-            if kind == LOSS:
+            if kind in (LOSS, UNMISTAKABLE):
                 found[target] = self._hypers(inner, given)
         return found
 
