@@ -26,8 +26,8 @@ import ase.io
 import numpy as np
 from omegaconf import OmegaConf
 
-from metatrain_dos.datasets import TARGET, Discretization, write_dataset
-from metatrain_dos.preparing.splitting import SPLITS, split
+from metatrain_dos.datasets import SETS, TARGET, Discretization, write_dataset
+from metatrain_dos.preparing.splitting import split
 from metatrain_dos.readers import read_extxyz
 
 
@@ -117,10 +117,13 @@ def comparison(seed):
         yield from rivals(condition, seed)
 
 
-def sweeps(seed):
+def sweeps(seeds):
     """List the trainings that look for good options, the most telling first."""
-    for int_weight in (0, 1e-3, 0.1, 10):
-        yield ours("moved", seed, int_weight=int_weight)
+    for seed in seeds:
+        for int_weight in (0, 1e-3):
+            yield ours("moved", seed, int_weight=int_weight)
+    seed = seeds[0]
+    yield ours("moved", seed, int_weight=0.1)
     # Is it the clipping of large gradients that hurts?
     yield ours(
         "moved",
@@ -129,12 +132,12 @@ def sweeps(seed):
         training={"grad_clip_norm": 1e6},
     )
     low = {"int_weight": 0.01}
-    for extra_targets in (400, 100, 0):
+    for extra_targets in (400, 0):
         yield ours("moved", seed, **low, extra_targets=extra_targets)
-    for tail_weight in (0, 0.1):
-        yield ours("moved", seed, **low, tail_weight=tail_weight)
-    for grad_weight in (0, 1e-2, 1):
+    yield ours("moved", seed, **low, tail_weight=0)
+    for grad_weight in (1e-2, 0, 1):
         yield ours("moved", seed, **low, grad_weight=grad_weight)
+    yield ours("moved", seed, int_weight=10)
 
 
 def calculations(condition):
@@ -163,7 +166,7 @@ def divided(condition):
     part = split((0.8, 0.1, 0.1), 0, np.arange(len(found)), strata)
     return {
         name: [c for c, mine in zip(found, part, strict=True) if mine == number]
-        for number, name in enumerate(SPLITS)
+        for number, name in enumerate(SETS)
     }
 
 
@@ -182,7 +185,7 @@ def write(run, folder, epochs):
         model=NETWORK,
         training={**TRAINING, "num_epochs": epochs, **run.training},
     )
-    for name in SPLITS:
+    for name in SETS:
         file = folder / f"{name.removesuffix('_set')}.xyz"
         frames = ase.io.read(file, ":")
         for frame in frames:
@@ -195,7 +198,7 @@ def write(run, folder, epochs):
     options.seed = run.seed
     options.final_eval = False
     if run.loss["type"] != "masked_dos":
-        for name in SPLITS:
+        for name in SETS:
             del options[name].extra_data
     options.architecture.training.loss[TARGET] = run.loss
     OmegaConf.save(options, path)
@@ -255,7 +258,7 @@ def main():
     if arguments.only != "sweeps":
         runs += [run for seed in arguments.seeds for run in comparison(seed)]
     if arguments.only != "comparison":
-        runs += sweeps(arguments.seeds[0])
+        runs += sweeps(arguments.seeds)
     waiting = queue.Queue()
     for run in runs:
         waiting.put(run)

@@ -119,9 +119,9 @@ class TestHealthy:
     @pytest.mark.parametrize("loss", ["masked_dos", {TARGET: "masked_dos"}])
     def test_shorthands_of_the_loss(self, folder, loss):
         change(**{f"{TRAINING}.loss": loss})
-        assert findings() == []
+        only("note", "int_weight is 2, the default")
         change(**{f"{TRAINING}.scale_targets": True})
-        only("error", "scale_targets is true")
+        assert {each.severity for each in findings()} == {"note", "error"}
 
     def test_fractions_and_lists_and_indices(self, folder):
         options = OmegaConf.load("options.yaml")
@@ -162,8 +162,16 @@ class TestOptions:
         assert first.line == line_of("int_wieght")
         assert second.line == line_of("grad_weight")
 
+    @pytest.mark.parametrize(("weight", "count"), [(0.0, 0), (0.1, 0), (2.0, 1)])
+    def test_heavy_cumulative_term(self, folder, weight, count):
+        change(**{f"{LOSS}.int_weight": weight})
+        found = findings()
+        assert [each.severity for each in found] == ["note"] * count
+        assert [each.line for each in found] == [line_of("int_weight")] * count
+
     def test_unknown_target(self, folder):
-        change(**{f"{TRAINING}.loss": {"mtt::ods": "masked_dos", TARGET: "masked_dos"}})
+        light = {"type": "masked_dos", "int_weight": 0.0}
+        change(**{f"{TRAINING}.loss": {"mtt::ods": "masked_dos", TARGET: light}})
         found = only("error", "'mtt::ods' is no target of the training set")
         assert found.line == line_of("mtt::ods") and "'mtt::dos'" in found.fix
 
@@ -481,11 +489,11 @@ class TestGrid:
         written = json.loads(Path("grid.json").read_text("utf-8"))
         written["grid"]["spacing"] = 0.1
         Path("grid.json").write_text(json.dumps(written), "utf-8")
-        change(**{f"{TRAINING}.loss": "masked_dos"})
+        change(**{f"{LOSS}.grid_spacing": None})
         found = only(
             "error", "grid_spacing is 0.05, but the data were written with 0.1"
         )
-        assert found.line == line_of("loss: masked_dos")
+        assert found.line == line_of("loss:") + 1
 
     def test_broken_file(self, folder):
         Path("grid.json").write_text("{}", "utf-8")

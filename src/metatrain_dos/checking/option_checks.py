@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from ..datasets import RECOMMENDED_INT_WEIGHT
 from ..early_checks import InvalidLossOptionsError
 from ..hypers import MaskedDOSHypers, closest, validate_hypers
 from .findings import Finding, Severity
@@ -17,6 +18,9 @@ TRAINING: Keys = ("architecture", "training")
 
 # Kinds of data set sections, and of other options, with which pydantic ends a path.
 KINDS = ("dict", "list", "str", "int", "float", "bool", "indices", "fraction")
+
+# A cumulative term of more than this many times the recommended weight is a finding.
+HEAVY = 10
 
 # Architectures name the same option differently.
 BASELINES = ("atomic_baseline", "fixed_composition_weights")
@@ -73,7 +77,9 @@ class OptionChecks:
             else:
                 kind, given = section, {}
             if kind in (LOSS, UNMISTAKABLE):
-                found[target] = self._hypers(inner, given)
+                hypers = found[target] = self._hypers(inner, given)
+                if hypers is not None:
+                    self._int_weight(inner, hypers)
         return found
 
     def _hypers(self, keys: Keys, given: dict[Any, Any]) -> MaskedDOSHypers | None:
@@ -102,6 +108,21 @@ class OptionChecks:
         if {"extra_targets", "grid_spacing"} & (given.keys() - correct.keys()):
             return None
         return MaskedDOSHypers.model_validate(correct)
+
+    def _int_weight(self, keys: Keys, hypers: MaskedDOSHypers) -> None:
+        """Tell of a cumulative term that leaves little of the others."""
+        if hypers.int_weight > HEAVY * RECOMMENDED_INT_WEIGHT:
+            default = "int_weight" not in hypers.model_fields_set
+            self.add(
+                "note",
+                (*keys, "int_weight"),
+                f"int_weight is {hypers.int_weight:g}" + ", the default" * default,
+                "the cumulative term grows with the square of the length of the energy "
+                "axis, and outweighs the DOS: on the example data, errors of held-out "
+                "structures are two to three times those of a lighter one",
+                f"int_weight: {RECOMMENDED_INT_WEIGHT}, unless an older training is "
+                "to be repeated",
+            )
 
     def metatrain(self) -> dict[str, Any]:
         """
