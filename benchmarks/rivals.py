@@ -12,7 +12,7 @@ from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatrain.utils.loss import create_loss
 
 import metatrain_dos.loss
-from metatrain_dos.compiled import jit, search
+from metatrain_dos.compiled import correlation, jit
 
 
 NAME = "mtt::dos"
@@ -151,7 +151,7 @@ def floors(case):
     mask = case.mask[f"{NAME}_mask"].block().values.view(torch.uint8)
     gradient = torch.empty_like(predictions)
     points = targets.shape[-1] - case.extra
-    size = search.block_size(points, case.extra)
+    size = correlation.block_size(points, case.extra)
     blocks = -(-points // (size - case.extra))
     signals = torch.rand(len(predictions), blocks, 2, size, device=predictions.device)
 

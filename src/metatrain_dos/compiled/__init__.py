@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import jit, search, terms
+from . import correlation, jit, search, terms
 
 
 # Numbers in the predictions that are worked on at once: few enough for the transforms
@@ -75,7 +75,7 @@ def terms_and_gradient(
     for first in range(0, len(p), step):
         rows = slice(first, first + step)
         counts = np.empty((*p[rows].shape[:2], points), np.bool_)
-        search.what_counts(t[rows], m[rows], counts)
+        correlation.what_counts(t[rows], m[rows], counts)
         if p.shape[-1] > points:  # there is a shift to choose
             _search(p[rows], t[rows], counts, tail_weight, shift[rows])
         terms.weighted_terms(
@@ -99,16 +99,16 @@ def _search(
     """Write the best shift of each sample to ``shift``."""
     samples, components, points = m.shape
     rows, extra = samples * components, p.shape[-1] - points
-    size = search.block_size(points, extra)
+    size = correlation.block_size(points, extra)
     most = rows * math.ceil(points / (size - extra))
     signals = np.empty((most, 2, size), np.float32)
     blocks = np.empty(rows + 1, np.int64)
     constants = np.empty((samples, components, 3))
-    search.prepare(p, t, m, signals, blocks, constants)
+    correlation.prepare(p, t, m, signals, blocks, constants)
     signals = signals[: max(blocks[-1], 1)]  # some libraries refuse to do nothing
     spectra = torch.fft.rfft(torch.from_numpy(signals)).numpy()
     products = np.empty((samples, components, size // 2 + 1), np.complex64)
-    search.multiply(spectra, blocks, products)
+    correlation.multiply(spectra, blocks, products)
     correlations = torch.fft.irfft(torch.from_numpy(products), n=size).numpy()
     search.best_shifts(p, t, m, correlations, constants, tail_weight, shift)
 
