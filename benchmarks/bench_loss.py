@@ -9,6 +9,7 @@ doing meets them alike; medians over the rounds are compared. Prints tables, wri
 import argparse
 import csv
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -19,12 +20,13 @@ import torch
 from rivals import Case, floors, old_loss_class, steps
 
 
-BASE = {"batch": 16, "points": 3630, "extra": 200, "dtype": "float32"}
+BASE = {"batch": 16, "points": 3630, "extra": 200, "dtype": "float32", "threads": 1}
 SWEEPS = {
     "batch": [1, 4, 16, 64, 256],
     "points": [500, 1000, 2000, 4000, 8000],
     "extra": [0, 50, 200, 800, 2000],
     "dtype": ["float32", "float64"],
+    "threads": sorted({1, 2, os.cpu_count()}),
 }
 # The slow rivals are left out where one call would take more than some ten seconds, or
 # tens of GB: their work and memory grow with batch x points x extra.
@@ -44,6 +46,17 @@ def settle_allocator():
     torch.zeros(30 * 2**20, dtype=torch.uint8)
 
 
+def clock(device):
+    """
+    Choose what to measure with.
+
+    On one thread of a quiet machine, the time of the processor is what goes by. On a
+    busy one, it leaves out what others take, and they take more from longer calls.
+    """
+    alone = device == "cpu" and torch.get_num_threads() == 1
+    return time.process_time if alone else time.perf_counter
+
+
 def synchronize(device):
     if device == "cuda":
         torch.cuda.synchronize()
@@ -55,17 +68,21 @@ def time_all(functions, rounds, device):
         function()
         function()
     times = {name: [] for name in functions}
+    now = clock(device)
+    order = random.Random(0)
     for _ in range(rounds):
-        for name, function in functions.items():
+        # none shall always find the cache as the same other one left it
+        for name in order.sample(list(functions), len(functions)):
             synchronize(device)
-            start = time.perf_counter()
-            function()
+            start = now()
+            functions[name]()
             synchronize(device)
-            times[name].append(1e3 * (time.perf_counter() - start))
+            times[name].append(1e3 * (now() - start))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
 def measure(setting, rounds, device, old_class):
+    torch.set_num_threads(setting["threads"])
     dtype = getattr(torch, setting["dtype"])
     case = Case(setting["batch"], setting["points"], setting["extra"], dtype, device)
     work = setting["batch"] * setting["points"] * (setting["extra"] + 1)
@@ -117,10 +134,36 @@ def print_peak(which, batch):
     print(status("VmHWM") - before)
 
 
+def print_calls(setting, device):
+    """Print what one call asks of torch and of the device."""
+    from torch.profiler import ProfilerActivity, profile
+
+    case = Case(
+        *(setting[k] for k in ("batch", "points", "extra")), torch.float32, device
+    )
+    activities = [ProfilerActivity.CPU]
+    if device == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    for name, function in steps(case).items():
+        function()
+        with profile(activities=activities) as profiler:
+            function()
+        events = profiler.events()
+        operators = sum(e.cpu_parent is None and "::" in e.name for e in events)
+        # a copy to the host waits in this way, too; a CPU shows who would
+        wait = "cudaStreamSynchronize" if device == "cuda" else "_local_scalar_dense"
+        waits = sum(wait in e.name for e in events)
+        launches = sum("LaunchKernel" in e.name for e in events)
+        print(
+            f"{name}: {operators} operators, {launches} kernel launches, "
+            f"{waits} waits of the host"
+        )
+
+
 def draw(results, path):
     from matplotlib.figure import Figure
 
-    sweeps = [name for name in SWEEPS if name != "dtype"]
+    sweeps = ["batch", "points", "extra"]
     figure = Figure(figsize=(4.2 * len(sweeps), 4.0), layout="constrained")
     labels = {"batch": "structures", "points": "points", "extra": "extra targets"}
     for panel, sweep in zip(figure.subplots(1, len(sweeps)), sweeps, strict=True):
@@ -156,13 +199,14 @@ def draw(results, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=BASE["threads"])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--output", type=Path, default=Path("bench"))
     parser.add_argument("--base-only", action="store_true", help="leave the sweeps out")
     parser.add_argument("--peak-of", help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, default=64, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    BASE["threads"] = arguments.threads
     torch.set_num_threads(arguments.threads)
     if arguments.peak_of:
         print_peak(arguments.peak_of, arguments.batch)
@@ -183,6 +227,8 @@ def main():
     print(f"shift_agnostic_mse / ours              {agnostic / ours:8.1f}")
     print(f"ours / mse                             {ours / base['mse']:8.2f}")
 
+    print()
+    print_calls(BASE, device)
     if device == "cpu":
         predictions = 64 * (BASE["points"] + BASE["extra"]) * 4
         peaks = {name: peak_memory(name, 64) for name in (OURS, "mse", SLOW)}

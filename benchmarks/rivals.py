@@ -12,8 +12,7 @@ from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatrain.utils.loss import create_loss
 
 import metatrain_dos.loss
-from metatrain_dos.alignment import fast_fft_size
-from metatrain_dos.compiled import jit
+from metatrain_dos.compiled import correlation, jit
 
 
 NAME = "mtt::dos"
@@ -145,22 +144,22 @@ def floors(case):
     Make functions that no implementation can beat.
 
     Streaming reads predictions, targets and mask once and writes the gradient once; the
-    transforms are the three of the shift search.
+    transforms are those of the shift search, if no block of points is masked.
     """
     predictions = case.leaf.detach()
     targets = case.targets[NAME].block().values
     mask = case.mask[f"{NAME}_mask"].block().values.view(torch.uint8)
     gradient = torch.empty_like(predictions)
-    size = fast_fft_size(predictions.shape[-1])
-    signals = torch.rand(
-        2, len(predictions), size, dtype=torch.float64, device=predictions.device
-    )
+    points = targets.shape[-1] - case.extra
+    size = correlation.block_size(points, case.extra)
+    blocks = -(-points // (size - case.extra))
+    signals = torch.rand(len(predictions), blocks, 2, size, device=predictions.device)
 
     def stream():
         torch.addcmul(predictions, targets, mask, out=gradient)
 
     def transform():
         spectrum = torch.fft.rfft(signals)
-        torch.fft.irfft(spectrum[0], n=size)
+        torch.fft.irfft(spectrum[:, 0, 0], n=size)
 
     return {"floor: streaming": stream, "floor: FFTs": transform}

@@ -294,6 +294,21 @@ class TestTies:
         assert shift.tolist() == [3]
 
 
+def fused_shift(predictions, targets, mask, **options):
+    """Find the shifts as :mod:`metatrain_dos.fused` does."""
+    seen = []
+    fused.masked_dos(
+        predictions,
+        targets,
+        mask,
+        grad_weight=0.0,
+        int_weight=0.0,
+        watch=lambda _, shift: seen.append(shift),
+        **options,
+    )
+    return seen[0]
+
+
 class TestSinglePrecisionSearch:
     """A shift found in float32 is as good as the best one, measured in float64."""
 
@@ -321,9 +336,10 @@ class TestSinglePrecisionSearch:
         yield "small", moved + 0.1 * noise, target
         yield "1000 times its neighbour", 1e3 * (moved + 0.1 * noise), 1e3 * target
 
+    @pytest.mark.parametrize("search", [alignment.best_shift, fused_shift])
     @pytest.mark.parametrize("masked", ["nothing", "end", "holes"])
     @pytest.mark.parametrize("tail_weight", [0.0, 1.0])
-    def test_cost_within_bound(self, masked, tail_weight):
+    def test_cost_within_bound(self, search, masked, tail_weight):
         names, predictions, targets = zip(*self.hard_cases(), strict=True)
         p = torch.stack(predictions).float()
         t = torch.stack(targets).float()
@@ -332,9 +348,7 @@ class TestSinglePrecisionSearch:
             m[:, 250:] = False
         elif masked == "holes":
             m[:, ::3] = False
-        shift = alignment.best_shift(
-            p, t, m, grid_spacing=0.05, tail_weight=tail_weight
-        )
+        shift = search(p, t, m, grid_spacing=0.05, tail_weight=tail_weight)
         for name, chosen, *row in zip(names, shift, *as_numpy(p, t, m), strict=True):
             windows = np.lib.stride_tricks.sliding_window_view(row[0][0], 330)
             squared = np.where(row[2][0], windows - row[1][0], 0.0) ** 2

@@ -89,6 +89,38 @@ def test_chunks_change_nothing(monkeypatch):
     torch.testing.assert_close(gradient, expected)
 
 
+def test_nan_is_a_mask():
+    p, t, m = make_case(6, components=2)
+    gaps = torch.zeros_like(m)
+    gaps[:, 0, 5:9] = True
+    p.requires_grad_()
+    expected = functional.masked_dos(p, t, m & ~gaps, **OPTIONS)
+    for implementation in (functional, fused):
+        loss = implementation.masked_dos(
+            p, t.masked_fill(gaps, float("nan")), m, **OPTIONS
+        )
+        torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.parametrize("padded", ["target", "mask", "prediction", "all"])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_slices_of_wider_tensors(padded, samples):
+    names = ("prediction", "target", "mask")
+    case = make_case(7, samples=samples, components=2)
+    slices = [
+        torch.nn.functional.pad(x, (5, 0), value=1)[..., 5:]
+        if padded in (name, "all")
+        else x
+        for name, x in zip(names, case, strict=True)
+    ]
+    gradients = []
+    for p, t, m in (case, slices):
+        p = p.detach().requires_grad_()
+        fused.masked_dos(p, t, m, **OPTIONS).sum().backward()
+        gradients.append(p.grad)
+    assert torch.equal(*gradients)
+
+
 def test_watched():
     p, t, m = make_case(5, components=2)
     p.requires_grad_()

@@ -20,7 +20,9 @@ each term          ``(samples,)``                  see each function
 
 Axes between the first and the last are components (spin, for example): they share the
 shift of their sample and their contributions add up. What a target holds where its
-mask is false never matters, not even when it is NaN. All integrals are trapezoidal.
+mask is false never matters, not even when it is NaN; in :func:`masked_dos` and
+:func:`weighted_terms`, NaN where it is true counts as masked. All integrals are
+trapezoidal.
 
 This module is the specification in executable form; how the best shift is found is in
 :mod:`metatrain_dos.alignment`. :mod:`metatrain_dos.fused` computes the same number, and
@@ -110,6 +112,7 @@ def weighted_terms(
         ``(samples, 3)``, and the shift of each sample, ``(samples,)``
     """
     check_inputs(predictions, targets, mask)
+    mask = mask & ~torch.isnan(targets)
     shift = best_shift(
         predictions, targets, mask, grid_spacing=grid_spacing, tail_weight=tail_weight
     )

@@ -108,10 +108,10 @@ class MaskedDOSLoss(LossInterface):
         predictions = prediction_block.values
         targets = self._without_padding("targets", predictions, target_block.values)
         targets = targets.to(predictions.dtype)
-        mask = ~torch.isnan(targets)
-        if mask_block is not None:
-            mask_values = self._without_padding("mask", predictions, mask_block.values)
-            mask = mask & mask_values.bool()
+        if mask_block is None:
+            mask = torch.ones_like(targets, dtype=torch.bool)
+        else:
+            mask = self._without_padding("mask", predictions, mask_block.values).bool()
         return masked_dos(
             predictions,
             targets,
@@ -173,17 +173,18 @@ def _matching_blocks(
     :raises ValueError: if the keys differ
     """
     partners = []
+    keys = predictions.keys
     for role, other in (("targets", targets), ("mask", mask)):
         if other is None:
             partners.append([None] * len(predictions))
-        elif other.keys == predictions.keys:
+        elif other.keys == keys:
             # Looking blocks up by key would wait for the device, position does not.
             partners.append(other.blocks())
         else:
             if len(other) != len(predictions):
                 raise ValueError(
-                    f"{role}: expected the keys of the prediction {predictions.keys}, "
+                    f"{role}: expected the keys of the prediction {keys}, "
                     f"got {other.keys}; both must be made for the same target"
                 )
-            partners.append([other.block(key) for key in predictions.keys])
+            partners.append([other.block(key) for key in keys])
     return list(zip(predictions.blocks(), *partners, strict=True))

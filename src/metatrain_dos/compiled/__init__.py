@@ -3,8 +3,8 @@ Compute the loss and its gradient on a CPU, one structure after the other.
 
 The same equations as in :mod:`metatrain_dos.functional`, written as loops that numba
 compiles, so that the numbers of a structure stay in the cache of the processor from the
-first term to the last. Only the correlation of the shift search is left to the fast
-Fourier transforms of torch.
+first term to the last. Only the fast Fourier transforms of the shift search are left to
+torch.
 
 Where numba cannot be imported, :mod:`metatrain_dos.fused` does without. Nothing here
 starts a thread, so that processes may be forked at any time.
@@ -16,13 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..alignment import fast_fft_size
-from . import jit, search, terms
+from . import correlation, jit, search, terms
 
 
 # Numbers in the predictions that are worked on at once: few enough for the transforms
 # to stay in the cache, enough to make the calls to torch cheap in comparison.
-CHUNK = 32768
+CHUNK = 65536
 
 
 def is_possible(predictions: Tensor) -> bool:
@@ -67,19 +66,22 @@ def terms_and_gradient(
     :param tail_weight: weight of the front tail
     :return: as that of :func:`metatrain_dos.functional.weighted_terms`
     """
-    p, t, m = _rows(predictions), _rows(targets), _rows(mask)
+    p, t, m = _rows(predictions.contiguous()), _rows(targets), _rows(mask)
     g = np.empty((0, 0, 0), p.dtype) if gradient is None else _rows(gradient)
+    points = targets.shape[-1]
     found = np.empty((len(p), 3), p.dtype)
     shift = np.zeros(len(p), np.int64)
     step = max(1, CHUNK * len(p) // max(p.size, 1))
     for first in range(0, len(p), step):
         rows = slice(first, first + step)
-        if p.shape[-1] > t.shape[-1]:  # there is a shift to choose
-            _search(p[rows], t[rows], m[rows], grid_spacing, tail_weight, shift[rows])
+        counts = np.empty((*p[rows].shape[:2], points), np.bool_)
+        correlation.what_counts(t[rows], m[rows], counts)
+        if p.shape[-1] > points:  # there is a shift to choose
+            _search(p[rows], t[rows], counts, tail_weight, shift[rows])
         terms.weighted_terms(
             p[rows],
             t[rows],
-            m[rows],
+            counts,
             shift[rows],
             grad_weight,
             int_weight,
@@ -92,27 +94,39 @@ def terms_and_gradient(
 
 
 def _search(
-    p: np.ndarray,
-    t: np.ndarray,
-    m: np.ndarray,
-    grid_spacing: float,
-    tail_weight: float,
-    shift: np.ndarray,
+    p: np.ndarray, t: np.ndarray, m: np.ndarray, tail_weight: float, shift: np.ndarray
 ) -> None:
     """Write the best shift of each sample to ``shift``."""
-    # No lag up to E wraps around, so the length needs no padding beyond the prediction.
-    size = fast_fft_size(p.shape[-1])
-    signals = np.empty((2, *p.shape[:2], size))
-    constants = np.empty((*p.shape[:2], 3))
-    search.prepare(p, t, m, signals, constants)
-    mt_, p_ = torch.fft.rfft(torch.from_numpy(signals))
-    correlation = torch.fft.irfft(mt_.conj().mul_(p_), n=size).numpy()
-    search.best_shifts(
-        p, m, signals[1], correlation, constants, grid_spacing, tail_weight, shift
-    )
+    samples, components, points = m.shape
+    rows, extra = samples * components, p.shape[-1] - points
+    size = correlation.block_size(points, extra)
+    most = rows * math.ceil(points / (size - extra))
+    signals = np.empty((most, 2, size), np.float32)
+    blocks = np.empty(rows + 1, np.int64)
+    constants = np.empty((samples, components, 3))
+    correlation.prepare(p, t, m, signals, blocks, constants)
+    signals = signals[: max(blocks[-1], 1)]  # some libraries refuse to do nothing
+    spectra = torch.fft.rfft(torch.from_numpy(signals)).numpy()
+    products = np.empty((samples, components, size // 2 + 1), np.complex64)
+    correlation.multiply(spectra, blocks, products)
+    correlations = torch.fft.irfft(torch.from_numpy(products), n=size).numpy()
+    search.best_shifts(p, t, m, correlations, constants, tail_weight, shift)
 
 
 def _rows(values: Tensor) -> np.ndarray:
-    """Look at a tensor as ``(samples, components, columns)``."""
-    shape = (len(values), math.prod(values.shape[1:-1]), values.shape[-1])
-    return values.detach().contiguous().view(shape).numpy()
+    """
+    Look at a tensor as ``(samples, components, columns)``, one row behind the other.
+
+    Where the tensor is the end of wider rows, as a target without its padding is, the
+    rows are as wide as those, and nothing is copied.
+    """
+    values = values.detach()
+    *others, columns = values.shape
+    width, offset = values.stride(-2), values.storage_offset()
+    if values.stride(-1) == 1 and 0 < width - columns <= offset:
+        wide = values.as_strided(
+            (*others, width), values.stride(), offset - (width - columns)
+        )
+        values = wide if wide.is_contiguous() else values
+    shape = (len(values), math.prod(others[1:]), values.shape[-1])
+    return values.contiguous().view(shape).numpy()

@@ -1,156 +1,162 @@
 r"""
 Find the best shift, structure by structure.
 
-The costs are those of :func:`metatrain_dos.alignment.alignment_costs`, in float64 like
-there. Arrays: ``p`` prediction ``(samples, components, columns)``, ``t`` target and
-``m`` mask ``(samples, components, points)``.
-"""
+The costs are those of :func:`metatrain_dos.alignment.alignment_costs`, in units of the
+spacing. Correlations in float32 tell, with a bound of their errors, which few shifts
+may be the best one; the costs of those are then integrated column by column in float64.
 
-import math
+Arrays as in :mod:`metatrain_dos.compiled.correlation`.
+"""
 
 import numpy as np
 
-from ..alignment import TIE_ROUNDINGS
+from .correlation import ROUNDING
 from .jit import compiled
-
-
-ROUNDING = TIE_ROUNDINGS * float(np.finfo(np.float64).eps)
-
-
-@compiled
-def prepare(
-    p: np.ndarray,
-    t: np.ndarray,
-    m: np.ndarray,
-    signals: np.ndarray,
-    constants: np.ndarray,
-) -> None:
-    r"""
-    Prepare the correlation of :math:`m (t - \bar t)` with :math:`p - \bar t`.
-
-    The costs see differences of p and t alone. Without the mean of the target in both,
-    the numbers are smaller, and so are their rounding errors.
-
-    :param signals: is filled with both, and zeros behind them,
-        ``(2, samples, components, size)``
-    :param constants: is filled with the mean, the integral of :math:`m (t - \bar t)^2`
-        in units of the spacing, and the rounding errors of the costs in these units
-    """
-    columns, last = p.shape[-1], t.shape[-1] - 1
-    signals[0, :, :, last + 1 :] = 0.0
-    signals[1, :, :, columns:] = 0.0
-    for sample in range(p.shape[0]):
-        for component in range(p.shape[1]):
-            prediction = p[sample, component]
-            target, mask = t[sample, component], m[sample, component]
-            masked = signals[0, sample, component]
-            centred = signals[1, sample, component]
-            total, count = 0.0, 0.0
-            for i in range(last + 1):
-                total += target[i] if mask[i] else 0.0
-                count += 1.0 if mask[i] else 0.0
-            mean = total / max(count, 1.0)
-            square = 0.0
-            for i in range(last + 1):
-                masked[i] = target[i] - mean if mask[i] else 0.0
-                square += masked[i] * masked[i]
-            norm = square
-            # the trapezoidal rule halves both ends; a single point spans no interval
-            square -= 0.5 * (masked[0] * masked[0] + masked[last] * masked[last])
-            masked[0] *= 0.5 if last else 0.0
-            masked[last] *= 0.5
-            second, fourth = 0.0, 0.0
-            for j in range(columns):
-                centred[j] = prediction[j] - mean
-                of_column = centred[j] * centred[j]
-                second += of_column
-                fourth += of_column * of_column
-            constants[sample, component, 0] = mean
-            constants[sample, component, 1] = square
-            constants[sample, component, 2] = ROUNDING * (
-                math.sqrt(count * fourth) + 2.0 * math.sqrt(norm * second)
-            )
 
 
 @compiled
 def best_shifts(
     p: np.ndarray,
+    t: np.ndarray,
     m: np.ndarray,
-    centred: np.ndarray,
-    correlation: np.ndarray,
+    correlations: np.ndarray,
     constants: np.ndarray,
-    grid_spacing: float,
     tail_weight: float,
     shift: np.ndarray,
 ) -> None:
     """
     Find the lowest cost of each sample, the first within rounding errors.
 
-    :param centred: prediction less mean, from :func:`prepare`
-    :param correlation: of the signals of :func:`prepare`, with as many columns
-    :param constants: of :func:`prepare`
+    :param correlations: of normalized target and prediction, at each shift and more,
+        ``(samples, components, size)``, float32
+    :param constants: of :func:`metatrain_dos.compiled.correlation.prepare`
     :param shift: is filled with the shifts, ``(samples,)``
     """
-    costs = np.empty(p.shape[-1] - m.shape[-1] + 1)
+    points = m.shape[-1]
+    shifts = p.shape[-1] - points + 1
+    costs = np.empty(shifts)
     for sample in range(p.shape[0]):
         costs[:] = 0.0
-        rounding = 0.0
+        error, tie = 0.0, 0.0
         for component in range(p.shape[1]):
-            of_target = constants[sample, component, 1]
-            overlap = correlation[sample, component]
-            for s in range(costs.shape[0]):
-                costs[s] += of_target - 2.0 * overlap[s]
-            _add_squares(centred[sample, component], m[sample, component], costs)
-            _add_tails(p[sample, component], tail_weight, costs)
-            rounding += constants[sample, component, 2]
-        tied = costs.min() + rounding
+            mean, norm, rounding = constants[sample, component]
+            _add_squares(
+                p[sample, component],
+                m[sample, component],
+                mean,
+                tail_weight,
+                costs,
+            )
+            correlation = correlations[sample, component]
+            for s in range(shifts):
+                costs[s] -= 2.0 * norm * correlation[s]
+            error += rounding + 2.0 * ROUNDING * norm
+            tie += rounding
         shift[sample] = 0  # stays if the costs are not finite
-        for s in range(costs.shape[0]):
-            if costs[s] <= tied:
+        # Each cost may be wrong by this error, and all lack what no shift changes.
+        limit = costs.min() + 2.0 * error + tie
+        if np.sum(costs <= limit) == 1:
+            shift[sample] = costs.argmin()
+            continue
+        for s in range(shifts):
+            if costs[s] <= limit:
+                costs[s] = _cost(p[sample], t[sample], m[sample], s, tail_weight)
+            else:
+                costs[s] = np.inf
+        limit = costs.min() + tie
+        for s in range(shifts):
+            if costs[s] <= limit:
                 shift[sample] = s
                 break
 
 
 @compiled
-def _add_squares(p: np.ndarray, m: np.ndarray, costs: np.ndarray) -> None:
+def _add_squares(
+    p: np.ndarray,
+    m: np.ndarray,
+    mean: float,
+    tail_weight: float,
+    costs: np.ndarray,
+) -> None:
     """
-    Add the integral of ``m p^2`` in the window at each shift.
+    Add what depends on the prediction alone, in units of the spacing.
 
-    For each run of the mask, the sum over it follows the window column by column.
+    That is the integral of ``m (p - mean)^2`` in the window at each shift, and of
+    ``p^2`` in front of it. From one shift to the next, each run of the mask loses its
+    first column and takes in the one behind its last.
     """
     points, shifts = m.shape[0], costs.shape[0]
-    start = 0
-    while start < points:
-        if not m[start]:
-            start += 1
-            continue
-        end = start  # behind the run
-        while end < points and m[end]:
-            end += 1
-        total = 0.0
-        for value in p[start:end]:
-            total += value * value
-        leaving, entering = p[start:], p[end:]
+    first = 0.0
+    for i in range(points):
+        square = (p[i] - mean) ** 2
+        first += square if m[i] else 0.0
+    change = np.zeros(shifts)  # of the cost, from the shift before
+    change[0] = first
+    edges = np.empty(points + 1, np.int64)
+    for i in edges[: _edges(m, edges)]:
+        sign = -1.0 if i < points and m[i] else 1.0
+        at_edge = p[i:]
         for s in range(shifts - 1):
-            costs[s] += total
-            total += entering[s] * entering[s] - leaving[s] * leaving[s]
-        costs[shifts - 1] += total
-        start = end
+            change[s + 1] += sign * (at_edge[s] - mean) ** 2
+    for s in range(shifts - 1):
+        before, here = float(p[s]), float(p[s + 1])
+        change[s + 1] += 0.5 * tail_weight * (before * before + here * here)
+    total = 0.0
+    for s in range(shifts):
+        total += change[s]
+        costs[s] += total
     # the trapezoidal rule halves both ends
-    for end in (0, points - 1):
-        if m[end]:
-            at_end = p[end:]
+    for i in (0, points - 1):
+        if m[i]:
             for s in range(shifts):
-                costs[s] -= 0.5 * at_end[s] * at_end[s]
+                costs[s] -= 0.5 * (p[i + s] - mean) ** 2
 
 
 @compiled
-def _add_tails(p: np.ndarray, tail_weight: float, costs: np.ndarray) -> None:
-    """Add the integral of ``p^2`` in front of the window at each shift."""
-    tail = 0.0
-    before = float(p[0]) ** 2
-    for s in range(1, costs.shape[0]):
-        here = float(p[s]) ** 2
-        tail += 0.5 * (before + here)
-        before = here
-        costs[s] += tail_weight * tail
+def _edges(m: np.ndarray, edges: np.ndarray) -> int:
+    """
+    Find where runs of the mask begin, and where there is the first point behind them.
+
+    :param edges: is filled
+    :return: how many there are
+    """
+    before, here = m[:-1], m[1:]
+    found = 0
+    if m[0]:
+        edges[found] = 0
+        found += 1
+    for first in range(0, len(here), 64):  # most hold no edge, which is soon seen
+        a, b = before[first : first + 64], here[first : first + 64]
+        changes = 0
+        for i in range(len(a)):
+            changes += a[i] != b[i]
+        for i in range(len(a) if changes else 0):
+            if a[i] != b[i]:
+                edges[found] = 1 + first + i
+                found += 1
+    if m[-1]:
+        edges[found] = len(m)
+        found += 1
+    return found
+
+
+@compiled
+def _cost(
+    p: np.ndarray, t: np.ndarray, m: np.ndarray, s: int, tail_weight: float
+) -> float:
+    """Integrate the cost of one shift of one sample, in units of the spacing."""
+    total = 0.0
+    last = m.shape[-1] - 1
+    for component in range(p.shape[0]):
+        window, front = p[component, s:], p[component, : s + 1]
+        target, mask = t[component, t.shape[-1] - m.shape[-1] :], m[component]
+        for i in range(last + 1):
+            total += (float(window[i]) - target[i]) ** 2 if mask[i] else 0.0
+        for i in (0, last):
+            if mask[i]:
+                total -= 0.5 * (float(window[i]) - target[i]) ** 2
+        tail = -0.5 * (float(front[0]) ** 2 + float(front[s]) ** 2)
+        for j in range(s + 1):
+            tail += float(front[j]) ** 2
+        total += tail_weight * tail
+    return total
