@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import torch
-from rivals import Case, floors, old_loss_class, steps
+from rivals import Case, floors, old_loss_class, steps, watched_steps
 
 
 BASE = {"batch": 16, "points": 3630, "extra": 200, "dtype": "float32", "threads": 1}
@@ -226,6 +226,18 @@ def main():
     agnostic = base["shift_agnostic_mse"]
     print(f"shift_agnostic_mse / ours              {agnostic / ours:8.1f}")
     print(f"ours / mse                             {ours / base['mse']:8.2f}")
+
+    case = Case(
+        BASE["batch"],
+        BASE["points"],
+        BASE["extra"],
+        getattr(torch, BASE["dtype"]),
+        device,
+    )
+    pair = time_all(watched_steps(case), 20 * rounds, device)
+    print(
+        f"ours, terms logged / ours              {pair['logged'] / pair['plain']:8.2f}"
+    )
 
     print()
     print_calls(BASE, device)

@@ -11,8 +11,10 @@ import torch
 from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatrain.utils.loss import create_loss
 
-import metatrain_dos.loss
 from metatrain_dos.compiled import correlation, jit
+from metatrain_dos.grid import DEFAULT_SPACING
+from metatrain_dos.loss import MaskedDOSLoss
+from metatrain_dos.term_sums import TermSums
 
 
 NAME = "mtt::dos"
@@ -39,7 +41,7 @@ def old_loss_class():
         return module.MaskedDOSLoss
 
 
-class UncompiledMaskedDOSLoss(metatrain_dos.loss.MaskedDOSLoss):
+class UncompiledMaskedDOSLoss(MaskedDOSLoss):
     """Our loss as it is on a GPU, and where numba is not installed."""
 
     def compute(self, *arguments):
@@ -137,6 +139,13 @@ def steps(case, old_class=None):
         old = old_class(NAME, None, 1.0, 1e-4, 2.0, case.extra, "mean")
         rivals[f"masked_dos (metatrain {OLD_VERSION})"] = case.step(old)
     return rivals
+
+
+def watched_steps(case):
+    """Make our loss alone, and as it is in ``mtt train``, which logs its terms."""
+    plain, logged = (MaskedDOSLoss(NAME, extra_targets=case.extra) for _ in range(2))
+    logged._sums = TermSums(NAME, DEFAULT_SPACING, case.extra)
+    return {"plain": case.step(plain), "logged": case.step(logged)}
 
 
 def floors(case):

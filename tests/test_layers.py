@@ -56,7 +56,7 @@ def test_arrows_point_one_way():
 @pytest.mark.parametrize(
     "module",
     [
-        *("alignment", "functional", "fused"),
+        *("alignment", "functional", "fused", "term_sums"),
         *(name for name in MODULES if name.startswith("compiled")),
     ],
 )
@@ -73,6 +73,7 @@ def test_only_the_registry_knows_metatrain(module):
     known = {name for name in imports(module) if name.split(".")[0] == "metatrain"}
     allowed = {
         "registry": {"metatrain.utils.loss", "metatrain.utils.pydantic"},
+        "training_log": {"metatrain.utils.logging"},
         "loss": {"metatrain.utils.loss"},
         "cli": {"metatrain.__main__"},
         "formats": {"metatrain.utils.data.writers"},

@@ -1,5 +1,6 @@
 """metatrain itself, from options file to predictions, on real data."""
 
+import csv
 from pathlib import Path
 
 import ase.io
@@ -12,7 +13,7 @@ from omegaconf import OmegaConf
 from processes import mtt
 
 from metatrain_dos.datasets import Discretization, write_dataset
-from metatrain_dos.functional import masked_dos
+from metatrain_dos.functional import weighted_terms
 from metatrain_dos.readers import read_extxyz
 
 
@@ -26,6 +27,8 @@ MODELS = {
         "bpnn": {"num_hidden_layers": 1, "num_neurons_per_layer": 8},
     },
 }
+
+TERMS = ("DOS", "gradient", "cumulative")
 
 # The options file of metatrain <= 2026.2, and of papers, as it stands.
 YAML_OF_THE_PAPER = """\
@@ -85,6 +88,14 @@ def losses(log):
     ]
 
 
+def training_log(folder):
+    """Read the newest train.csv: one dictionary of numbers for each epoch."""
+    path = max(folder.glob("outputs/*/*/train.csv"), key=lambda p: p.stat().st_mtime)
+    with open(path, newline="") as file:
+        names, _, *rows = csv.reader(file)
+    return [dict(zip(names, map(float, row), strict=True)) for row in rows]
+
+
 def trains_after(folder, change_section, change_frame):
     """Change every data set, in the options file and in its own, and train on them."""
     make_folder(folder, "pet")
@@ -122,7 +133,7 @@ class TestTraining:
 
     def test_logged_loss_is_the_loss(self, trained):
         """The validation loss of the best model, once more from its predictions."""
-        folder, log, discretization = trained
+        folder, _, discretization = trained
         (folder / "validate.yaml").write_text("systems: validation.xyz\n")
         status, output = mtt(
             *("eval", "model.pt", "validate.yaml", "-o", "validation.mts"),
@@ -143,7 +154,7 @@ class TestTraining:
         extra = discretization.extra_targets
         targets = torch.tensor(np.array([f.info["dos"] for f in frames]))[:, extra:]
         mask = torch.tensor(np.array([f.info["dos_mask"] for f in frames]))[:, extra:]
-        loss = masked_dos(
+        terms, shift = weighted_terms(
             values / atoms[:, None],
             targets / atoms[:, None],
             mask.bool(),
@@ -152,9 +163,33 @@ class TestTraining:
             grid_spacing=0.05,
             tail_weight=1.0,
         )
-        best = min(epoch[1] for epoch in losses(log))
+        best = min(training_log(folder), key=lambda row: row["validation loss"])
         # One batch; the log prints four digits, and models run in float32.
-        assert loss.mean().item() == pytest.approx(best, rel=2e-3)
+        tolerance = {"rel": 2e-3}
+        loss = terms.sum(-1).mean().item()
+        assert loss == pytest.approx(best["validation loss"], **tolerance)
+        logged = [best[f"validation mtt::dos {name} term"] for name in TERMS]
+        assert logged == pytest.approx(terms.mean(0).tolist(), **tolerance)
+        # to a thousandth of an eV
+        shift = 0.05 * shift.double()
+        found = [best["validation mtt::dos shift"]]
+        found += [best["validation mtt::dos shift spread"]]
+        expected = [shift.mean().item(), shift.std(correction=0).item()]
+        assert found == pytest.approx(expected, abs=5e-4)
+
+    def test_logged_terms_add_up(self, trained):
+        """Over batches of different sizes, as metatrain adds up the loss."""
+        folder, log, _ = trained
+        rows = training_log(folder)
+        assert [row["Epoch"] for row in rows] == [0, 1]
+        for row in rows:
+            for phase in ("training", "validation"):
+                terms = [row[f"{phase} mtt::dos {name} term"] for name in TERMS]
+                # each number has four digits
+                expected = pytest.approx(sum(terms), rel=1e-3)
+                assert row[f"{phase} loss"] == expected
+                assert 0 <= row[f"{phase} mtt::dos shift"] <= 10
+        assert log.count("mtt::dos: the mask trusts ") == 1
 
     def test_restart(self, trained):
         folder, _, _ = trained
@@ -167,6 +202,9 @@ class TestTraining:
         assert "Restarting training from 'model.ckpt'" in log
         assert np.isfinite(losses(log)).all() and len(losses(log)) >= 1
         assert (folder / "more.pt").exists()
+        rows = training_log(folder)
+        assert [row["Epoch"] for row in rows][-1] == 3
+        assert "training mtt::dos cumulative term" in rows[0]
 
     def test_export_and_eval_with_targets(self, trained):
         folder, _, _ = trained

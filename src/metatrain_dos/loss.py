@@ -12,6 +12,8 @@ from metatrain.utils.loss import LossInterface
 
 from .fused import masked_dos
 from .hypers import MaskedDOSHypers, validate_hypers
+from .term_sums import Block
+from .training_log import follow
 
 
 class MaskedDOSLoss(LossInterface):
@@ -52,6 +54,7 @@ class MaskedDOSLoss(LossInterface):
             target=name,
         )
         super().__init__(name, None, self.hypers.weight, self.hypers.reduction)
+        self._sums = follow(name, self.hypers.grid_spacing, self.hypers.extra_targets)
 
     def compute(
         self,
@@ -80,25 +83,35 @@ class MaskedDOSLoss(LossInterface):
         mask_name = f"{self.target}_mask"
         mask_map = (extra_data or {}).get(mask_name)
 
+        watched: list[Block] = []
         losses = [
-            self._compute_block(*blocks)
+            self._compute_block(*blocks, watched)
             for blocks in _matching_blocks(prediction_map, target_map, mask_map)
         ]
-        loss = losses[0] if len(losses) == 1 else torch.cat(losses)
+        per_sample = losses[0] if len(losses) == 1 else torch.cat(losses)
 
         if self.reduction == "none":
-            return loss
-        if self.reduction == "sum" or len(loss) == 0:
-            return loss.sum()  # nothing to learn from no samples, rather than NaN
-        return loss.mean()
+            return per_sample
+        # nothing to learn from no samples, rather than NaN
+        takes_mean = self.reduction == "mean" and len(per_sample) > 0
+        loss = per_sample.mean() if takes_mean else per_sample.sum()
+        if self._sums is not None:
+            factor = self.weight / (len(per_sample) if takes_mean else 1)
+            self._sums.add(loss, watched, factor)
+        return loss
 
     def _compute_block(
         self,
         prediction_block: TensorBlock,
         target_block: TensorBlock,
         mask_block: TensorBlock | None,
+        watched: list[Block],
     ) -> torch.Tensor:
-        """Compute the loss of each sample of one block, ``(samples,)``."""
+        """
+        Compute the loss of each sample of one block, ``(samples,)``.
+
+        What it is made of is added to ``watched``, if somebody follows this loss.
+        """
         if target_block.gradients_list():
             raise ValueError(
                 f"targets[{self.target!r}]: expected values only, got gradients with "
@@ -120,6 +133,9 @@ class MaskedDOSLoss(LossInterface):
             int_weight=self.hypers.int_weight,
             grid_spacing=self.hypers.grid_spacing,
             tail_weight=self.hypers.tail_weight,
+            watch=None
+            if self._sums is None
+            else lambda terms, shift: watched.append((terms, shift, mask)),
         )
 
     def _without_padding(

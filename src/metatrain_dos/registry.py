@@ -1,5 +1,5 @@
 """
-Add losses to metatrain. The only module that touches metatrain's internals.
+Add losses to metatrain. The only module that changes metatrain.
 
 metatrain keeps its losses in an enumeration, ``metatrain.utils.loss.LossType``, that no
 plugin can add to, and checks none of their options before it has read all data. Here
