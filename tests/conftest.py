@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from training import make_folder, mtt
 
 
 OPTIONS = {
@@ -12,19 +13,6 @@ OPTIONS = {
     "tail_weight": 0.8,
 }
 """Weights that give every term a say."""
-
-
-TINY_PET = {
-    "cutoff": 3.5,
-    "d_pet": 8,
-    "d_node": 8,
-    "d_head": 8,
-    "d_feedforward": 8,
-    "num_heads": 2,
-    "num_attention_layers": 1,
-    "num_gnn_layers": 1,
-}
-"""Options of a model that trains in seconds; what it learns does not matter."""
 
 
 def make_case(
@@ -73,3 +61,24 @@ def as_numpy(*tensors):
 @pytest.fixture
 def case():
     return make_case(seed=0)
+
+
+@pytest.fixture(scope="session")
+def train(tmp_path_factory):
+    """
+    Train on the YAML of the paper, once for each architecture.
+
+    Returns the folder, which is for reading, the log and the grid.
+    """
+    done = {}
+
+    def train(architecture):
+        if architecture not in done:
+            folder = tmp_path_factory.mktemp(architecture)
+            discretization = make_folder(folder, architecture)
+            status, log = mtt("train", "options.yaml", folder=folder)
+            assert status == 0, log
+            done[architecture] = folder, log, discretization
+        return done[architecture]
+
+    return train
