@@ -2,86 +2,76 @@
 Compare with structures the model never saw
 ===========================================
 
-The model of the last example predicts the DOS of the test set. Each computed DOS
-slides along its prediction to where it fits best, with the code that the loss uses, and
-is then compared where it is trusted.
+``mtt-dos evaluate`` predicts the DOS of the test set with the model of the last
+example. Each computed DOS slides along its prediction to where it fits best, with the
+code that the loss uses, and is then compared where it is trusted. The report is a page,
+``dos-report/report.html``, with tables and figures.
 """
+
+import csv
 
 import ase.io
 import numpy as np
-from metatomic.torch import ModelOutput
-from metatomic_ase import MetatomicCalculator
+from commands import run
 
-from metatrain_dos.discretization import TARGET, Discretization
+from metatrain_dos.axes import find_axis
 from metatrain_dos.evaluation import align
+from metatrain_dos.models import DOSModel
 from metatrain_dos.plotting import plot_predicted_and_computed
 
 
-# %%
-# Predict. A row has as many columns as the model, those of the padding included.
-
-calculator = MetatomicCalculator("dos/model.pt", device="cpu")
-
-
-def predict(atoms):
-    """Evaluate the model for one structure, ``(columns,)``, states/eV."""
-    output = calculator.run_model(atoms, {TARGET: ModelOutput(sample_kind="system")})
-    return output[TARGET].block().values[0].detach().numpy()
-
-
-test = ase.io.read("dos/test.xyz", ":")
-predictions = [predict(atoms) for atoms in test]
+command = ("mtt-dos", "evaluate", "dos/model.pt", "dos/test.xyz", "-o", "dos-report")
+run(*command, show="^(?!evaluate: | {9})")
 
 # %%
-# Align.
+# The table has a row for each structure.
 
-discretization = Discretization.read("dos/grid.json")
-grid, front = discretization.grid, discretization.extra_targets
-
-
-def compare(chosen):
-    """Align the predictions of some structures of the test set."""
-    return align(
-        np.array([predictions[i] for i in chosen]),
-        np.array([test[i].info["dos"][front:] for i in chosen]),
-        np.array([test[i].info["dos_mask"][front:] for i in chosen]),
-        grid_spacing=grid.spacing,
-    )
-
-
-aligned = compare(range(len(test)))
-sizes = np.array([len(atoms) for atoms in test])
+with open("dos-report/errors.csv") as file:
+    rows = list(csv.DictReader(file))
+per_atom, relative = (
+    np.median([float(row[name]) for row in rows])
+    for name in ("rmse_per_atom", "relative_rmse")
+)
 print(
-    f"aligned error of {len(test)} structures held out of training: median RMSE "
-    f"{np.median(aligned.rmse / sizes):.3f} states/eV/atom, "
-    f"{np.median(aligned.relative_rmse):.0%} of the size of the DOS"
+    f"aligned error of {len(rows)} structures held out of training: median RMSE "
+    f"{per_atom:.3f} states/eV/atom, {relative:.0%} of the size of the DOS"
 )
 
 # %%
-# Draw. An error of 100 % is that of predicting nothing at all.
+# The same from Python, for figures of one's own. A prediction has as many columns as
+# the target in the file, those of the padding included.
+
+model = DOSModel.load("dos/model.pt")
+axis = find_axis(model)
+test = ase.io.read("dos/test.xyz", ":")
 
 
-def draw(chosen, columns):
-    """Draw predicted over computed DOS of some structures of the test set."""
-    found = compare(chosen)
+def draw(structures, columns):
+    """Draw predicted over computed DOS. Predicting nothing is an error of 100 %."""
+    aligned = align(
+        list(model.predict(structures)),
+        [atoms.info["dos"] for atoms in structures],
+        [atoms.info["dos_mask"] for atoms in structures],
+        grid_spacing=axis.spacing,
+        extra_targets=axis.extra_targets,
+    )
     return plot_predicted_and_computed(
-        grid.energies,
-        found,
+        axis.grid.energies,
+        aligned,
         [
-            f"{test[i].info['material']}   error {error:.0%}"
-            for i, error in zip(chosen, found.relative_rmse, strict=True)
+            f"{atoms.info['material']}   error {error:.0%}"
+            for atoms, error in zip(structures, aligned.relative_rmse, strict=True)
         ],
-        zeros=[test[i].info.get("highest_occupied") for i in chosen],
+        zeros=[atoms.info.get("highest_occupied") for atoms in structures],
         columns=columns,
     )
 
 
 six = ("GaAs", "MgO", "Al-fcc", "C-graphene", "Cu-fcc", "H2O")
-chosen = [i for i, atoms in enumerate(test) if atoms.info["material"] in six]
+chosen = [atoms for atoms in test if atoms.info["material"] in six]
 draw(chosen, columns=2).savefig("six-materials.png", dpi=150)
 
 # %%
 # All of them:
 
-figure = draw(range(len(test)), columns=8)
-figure.savefig("predicted-and-computed.png", dpi=80)
+draw(test, columns=8).savefig("predicted-and-computed.png", dpi=80)

@@ -4,6 +4,8 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+from processes import mtt
+from training import make_folder
 
 
 OPTIONS = {
@@ -13,19 +15,6 @@ OPTIONS = {
     "tail_weight": 0.8,
 }
 """Weights that give every term a say."""
-
-
-TINY_PET = {
-    "cutoff": 3.5,
-    "d_pet": 8,
-    "d_node": 8,
-    "d_head": 8,
-    "d_feedforward": 8,
-    "num_heads": 2,
-    "num_attention_layers": 1,
-    "num_gnn_layers": 1,
-}
-"""Options of a model that trains in seconds; what it learns does not matter."""
 
 
 def make_case(
@@ -145,3 +134,24 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.section("tried")
         for what in sorted(counts):
             terminalreporter.line(f"{counts[what]:>9,}  {what}")
+
+
+@pytest.fixture(scope="session")
+def train(tmp_path_factory):
+    """
+    Train on the YAML of the paper, once for each architecture.
+
+    Returns the folder, which is for reading, the log and the grid.
+    """
+    done = {}
+
+    def train(architecture):
+        if architecture not in done:
+            folder = tmp_path_factory.mktemp(architecture)
+            discretization = make_folder(folder, architecture)
+            status, log = mtt("train", "options.yaml", folder=folder)
+            assert status == 0, log
+            done[architecture] = folder, log, discretization
+        return done[architecture]
+
+    return train

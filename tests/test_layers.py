@@ -77,7 +77,8 @@ def test_only_the_registry_knows_metatrain(module):
         "loss": {"metatrain.utils.loss"},
         "cli": {"metatrain.__main__"},
         "formats": {"metatrain.utils.data.writers"},
-        "models": {"metatrain.utils.io", "metatrain.utils.neighbor_lists"},
+        "model_files": {"metatrain.utils.io"},
+        "models": {"metatrain.utils.neighbor_lists"},
         "checking.option_checks": {
             "metatrain.utils.architectures",
             "metatrain.utils.omegaconf",

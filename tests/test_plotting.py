@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metatrain_dos import EnergyGrid
-from metatrain_dos.plotting import plot_trusted_ranges
+from metatrain_dos.plotting import plot_errors, plot_shifts, plot_trusted_ranges
 
 
 def draw(number, materials=5, **options):
@@ -63,3 +63,45 @@ def test_many_structures_share_rows():
     assert segments[:, 1, 0].max() == trusted.max()
     assert 0 < len(full.get_segments()) <= len(segments)
     assert len(axes.get_yticks()) < 100
+
+
+@pytest.mark.parametrize("materials", [1, 4, 60])
+def test_the_worst_material_is_on_top(materials):
+    rng = np.random.default_rng(1)
+    numbers = np.repeat(np.arange(materials), 5)
+    errors = rng.uniform(0, 1, len(numbers))
+    errors[3] = np.nan
+    names = [f"material {i}" for i in range(materials)]
+    figure = plot_errors(errors, numbers, names, "error")
+    figure.savefig(io.BytesIO())
+    (axes,) = figure.axes
+    medians = [np.nanmedian(errors[numbers == i]) for i in range(materials)]
+    order = np.argsort(medians)[::-1][:40]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == [names[i] for i in order]
+    dots, bars = axes.get_lines()[::2], axes.get_lines()[1::2]
+    for y, (i, dot, bar) in enumerate(zip(order, dots, bars, strict=True)):
+        own = errors[numbers == i]
+        np.testing.assert_array_equal(dot.get_xdata(), np.sort(own[~np.isnan(own)]))
+        assert (dot.get_ydata() == y).all()
+        assert bar.get_xdata() == medians[i]
+    assert axes.get_title() == (
+        "the worst 40 of 60 materials" if materials > 40 else ""
+    )
+
+
+def test_dots_of_many_structures_keep_the_ends():
+    errors = np.random.default_rng(2).uniform(0, 1, 10_000)
+    figure = plot_errors(errors, np.zeros(10_000, int), ["one"], "error")
+    dots = figure.axes[0].get_lines()[0].get_xdata()
+    assert len(dots) == 200
+    assert (dots.min(), dots.max()) == (errors.min(), errors.max())
+
+
+@pytest.mark.parametrize("longest", [0.0, 10.0])
+def test_every_known_shift_is_counted(longest):
+    shifts = np.array([0.0, np.nan, 0.5 * longest, longest])
+    figure = plot_shifts(shifts, longest)
+    figure.savefig(io.BytesIO())
+    bars = figure.axes[0].patches
+    assert sum(bar.get_height() for bar in bars) == 3

@@ -11,9 +11,9 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
-from conftest import TINY_PET
 from omegaconf import OmegaConf
 from processes import BIN, LIMIT, mtt
+from training import TINY_PET
 
 from metatrain_dos.cli import main
 from metatrain_dos.datasets import Discretization

@@ -1,91 +1,22 @@
 """metatrain itself, from options file to predictions, on real data."""
 
 import csv
-from pathlib import Path
 
 import ase.io
 import metatensor.torch as mts
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_PET
 from omegaconf import OmegaConf
 from processes import mtt
+from training import MODELS, extensions, losses, make_folder
 
-from metatrain_dos.datasets import Discretization, write_dataset
 from metatrain_dos.functional import weighted_terms
-from metatrain_dos.readers import read_extxyz
 
 
-DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
 BEFORE_DATA = "Setting up training set"
 
-MODELS = {
-    "pet": TINY_PET,
-    "soap_bpnn": {
-        "soap": {"max_angular": 2, "max_radial": 2, "cutoff": {"radius": 3.5}},
-        "bpnn": {"num_hidden_layers": 1, "num_neurons_per_layer": 8},
-    },
-}
-
 TERMS = ("DOS", "gradient", "cumulative")
-
-# The options file of metatrain <= 2026.2, and of papers, as it stands.
-YAML_OF_THE_PAPER = """\
-loss:
-  mtt::dos:
-    type: "masked_dos"
-    grad_weight: 1e-4
-    int_weight: 2.0
-    extra_targets: 200
-    reduction: "mean"
-"""
-
-
-def make_folder(folder, architecture, loss=YAML_OF_THE_PAPER):
-    """Write a small data set and an options file with a given ``loss`` section."""
-    calculations = list(read_extxyz(DATA))[::14]  # 16 materials
-    splits = {
-        "training_set": calculations[:10],
-        "validation_set": calculations[10:13],
-        "test_set": calculations[13:],
-    }
-    discretization = Discretization.covering(calculations)
-    path = write_dataset(
-        folder,
-        splits,
-        discretization,
-        architecture=architecture,
-        model=MODELS[architecture],
-        training={"num_epochs": 2, "batch_size": 4, "log_interval": 1},
-    )
-    options = OmegaConf.load(path)
-    options.architecture.atomic_types = sorted(
-        {int(z) for each in calculations for z in each.atoms.numbers}
-    )
-    options.seed = 1
-    section = OmegaConf.create(loss).loss
-    options.architecture.training.loss = section
-    OmegaConf.save(options, path)
-    return discretization
-
-
-def extensions(folder):
-    """Tell metatrain where the compiled parts of a model are, if it has any."""
-    return ("-e", "extensions") if (folder / "extensions").exists() else ()
-
-
-def losses(log):
-    """Read training and validation loss of each epoch from the log."""
-    rows = [line for line in log.splitlines() if "Epoch:" in line]
-    return [
-        [
-            float(cell.split(":")[-1])
-            for cell in row.split("|")
-            if " loss:" in cell and "RMSE" not in cell
-        ]
-        for row in rows
-    ]
 
 
 def training_log(folder):
@@ -114,13 +45,8 @@ def trains_after(folder, change_section, change_frame):
 
 
 @pytest.fixture(scope="module", params=list(MODELS))
-def trained(request, tmp_path_factory):
-    """Train on the YAML of the paper; return the folder, the log and the grid."""
-    folder = tmp_path_factory.mktemp(request.param)
-    discretization = make_folder(folder, request.param)
-    status, log = mtt("train", "options.yaml", folder=folder)
-    assert status == 0, log
-    return folder, log, discretization
+def trained(request, train):
+    return train(request.param)
 
 
 class TestTraining:

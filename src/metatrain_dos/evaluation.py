@@ -178,10 +178,12 @@ def align(
     """
     p = rows_like(targets, predictions)
     t = without_padding(as_tensor(targets), p, extra_targets)
-    m = ~torch.isnan(t)
+    known = ~torch.isnan(t)
+    m = known
     if mask is not None:
-        m = m & without_padding(as_tensor(mask), p, extra_targets).bool()
+        m = without_padding(as_tensor(mask), p, extra_targets).bool()
     check_inputs(p, t, m)
+    m = m & known
     shift = best_shift(p, t, m, grid_spacing=grid_spacing, tail_weight=tail_weight)
     terms = (
         masked_term(p, t, m, shift, grid_spacing=grid_spacing),

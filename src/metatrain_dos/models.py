@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,14 @@ from metatomic.torch import (
     ModelEvaluationOptions,
     ModelOutput,
     System,
-    load_atomistic_model,
     systems_to_torch,
 )
+
+from .model_files import find_target, load_checkpoint, load_exported
 
 
 DEFAULT_BATCH_SIZE = 16
 """Structures that are predicted at once: enough to keep a CPU busy."""
-
-# Outputs of any model that nobody has trained it for.
-NO_TARGETS = ("mtt::aux::", "feature")
 
 
 class DOSModel:
@@ -55,7 +53,7 @@ class DOSModel:
 
         capabilities = model.capabilities()
         self.path = path
-        self.target = _find_target(capabilities.outputs, target, path)
+        self.target = find_target(capabilities.outputs, target, path)
         self.atomic_types = tuple(capabilities.atomic_types)
         self.device = _find_device(capabilities.supported_devices, device)
         self.loss = (loss or {}).get(self.target)
@@ -79,9 +77,7 @@ class DOSModel:
 
         A checkpoint of metatrain (``.ckpt``) is a pickle, which runs whatever code it
         holds when it is loaded. An exported model (``.pt``) is TorchScript, which
-        runs no Python, but loads the compiled extensions that it names. A checkpoint is
-        exported in memory, with the parameters that ``mtt export`` takes: those of the
-        best epoch.
+        runs no Python, but loads the compiled extensions that it names.
 
         :param path: ``.pt`` or ``.ckpt``
         :param target: name of the output; the only one that can be a DOS unless given
@@ -99,8 +95,10 @@ class DOSModel:
             )
         if extensions is None and (path.parent / "extensions").is_dir():
             extensions = path.parent / "extensions"
-        load = _load_checkpoint if path.suffix == ".ckpt" else _load_exported
-        model, loss = load(path, extensions)
+        if path.suffix == ".ckpt":
+            model, loss = load_checkpoint(path)
+        else:
+            model, loss = load_exported(path, extensions), None
         return cls(model, target=target, device=device, path=path, loss=loss)
 
     @property
@@ -133,11 +131,7 @@ class DOSModel:
         :raises ValueError: if a structure has no atoms, or elements that the model does
             not know, or the model does not tell atoms apart
         """
-        if batch_size < 1:
-            raise ValueError(
-                f"batch_size: expected a number > 0, got {batch_size}; "
-                f"{DEFAULT_BATCH_SIZE} is a good choice"
-            )
+        check_batch_size(batch_size)
         if per_atom and self._kind != "atom":
             raise ValueError(
                 f"per_atom: expected False, because {self.target!r} of this model is "
@@ -191,14 +185,12 @@ class DOSModel:
         self, systems: list[System], per_atom: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """Run the model: rows ``(rows, columns)``, and the system of each."""
-        # A model that cannot add up is asked for what it has.
-        kind = "atom" if per_atom or self._kind not in ("atom", "system") else "system"
-        output = ModelOutput(unit="", sample_kind=kind)
+        output = ModelOutput(unit="", sample_kind="atom" if per_atom else "system")
         options = ModelEvaluationOptions(outputs={self.target: output})
         with torch.no_grad():
             found = self._model(systems, options, check_consistency=False)[self.target]
         block = found.block(0)
-        if len(found) != 1 or block.values.dim() != 2:
+        if len(found) != 1 or block.components:
             raise ValueError(
                 f"model: expected one block without components for {self.target!r}, "
                 f"got {len(found)}, the first of shape {tuple(block.values.shape)}; "
@@ -210,67 +202,28 @@ class DOSModel:
         return values, owners
 
 
-Loaded = tuple[AtomisticModel, Mapping[str, Any]]
+def check_batch_size(batch_size: int) -> None:
+    """
+    Refuse batches without structures.
 
-
-def _load_exported(path: Path, extensions: str | Path | None) -> Loaded:
-    """Load what `mtt export` has written, which knows nothing of its training."""
-    try:
-        return load_atomistic_model(path, extensions_directory=extensions), {}
-    except (ValueError, RuntimeError) as error:
+    :param batch_size: structures that are predicted at once
+    :raises ValueError: if it is not positive
+    """
+    if batch_size < 1:
         raise ValueError(
-            f"model: expected an exported model, got {path}, which cannot be loaded "
-            f"({_shortened(error)}); give the .pt or .ckpt file that `mtt train` has "
-            "written, and the folder of its compiled extensions if it has any"
-        ) from error
-
-
-def _load_checkpoint(path: Path, extensions: str | Path | None) -> Loaded:
-    """Load what `mtt train` has written, and export it in memory."""
-    from metatrain.utils.io import model_from_checkpoint
-
-    try:
-        checkpoint = torch.load(path, weights_only=False, map_location="cpu")
-        model = model_from_checkpoint(checkpoint, context="export").export()
-    except Exception as error:  # a pickle may hold anything
-        raise ValueError(
-            f"model: expected a checkpoint of metatrain, got {path}, which cannot be "
-            f"loaded ({_shortened(error)}); give the .pt or .ckpt file that `mtt "
-            "train` has written, and install the architecture that it is of"
-        ) from error
-    loss = checkpoint.get("train_hypers", {}).get("loss")
-    return model, loss if isinstance(loss, Mapping) else {}
-
-
-def _find_target(
-    outputs: Mapping[str, Any], target: str | None, path: Path | None
-) -> str:
-    """Choose the output that is the DOS."""
-    names = [name for name in outputs if not name.startswith(NO_TARGETS)]
-    if target is not None:
-        candidates = [target] if target in outputs else []
-    else:
-        without_unit = [name for name in names if not outputs[name].unit]
-        called_dos = [name for name in without_unit if "dos" in name.lower()]
-        candidates = called_dos or without_unit
-    if len(candidates) != 1:
-        wanted = "one that can be a DOS" if target is None else repr(target)
-        raise ValueError(
-            f"target: expected {wanted} among the outputs of "
-            f"{path or 'the model'}, which are {', '.join(names) or 'none'}; name one "
-            "of them as the target"
+            f"batch_size: expected a number > 0, got {batch_size}; "
+            f"{DEFAULT_BATCH_SIZE} is a good choice"
         )
-    return candidates[0]
 
 
 def _find_device(supported: list[str], device: str) -> torch.device:
     """Choose where the model runs."""
-    is_there: dict[str, Callable[[], bool]] = {
-        "cpu": lambda: True,
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
+    is_there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
     }
-    usable = [kind for kind in supported if is_there.get(kind, lambda: False)()]
+    usable = [kind for kind in supported if is_there.get(kind)]
     if device == "auto" and usable:
         return torch.device(usable[0])
     if device.split(":")[0] in usable:
@@ -279,8 +232,3 @@ def _find_device(supported: list[str], device: str) -> torch.device:
         f"device: expected one that is here and that the model runs on "
         f"({', '.join(usable) or 'none'}), got {device!r}; choose 'auto' or 'cpu'"
     )
-
-
-def _shortened(error: Exception) -> str:
-    """Take the first sentence of a message of torch, which may go on for pages."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]

@@ -11,7 +11,7 @@ from ..axes import PredictionAxis
 from ..checking.samples import Sample, samples
 from ..checking.training_sets import Section
 from ..evaluation import AlignedDOS, align
-from ..models import DEFAULT_BATCH_SIZE, DOSModel
+from ..models import DEFAULT_BATCH_SIZE, DOSModel, check_batch_size
 
 
 class Place(NamedTuple):
@@ -59,6 +59,7 @@ class Comparison:
     :param axis: what the columns of the prediction are
     :param tail_weight: weight of what is predicted in front of a target, for alignment
     :param batch_size: structures that are predicted at once
+    :raises ValueError: if the batch size is not positive
     """
 
     model: DOSModel
@@ -66,6 +67,9 @@ class Comparison:
     axis: PredictionAxis
     tail_weight: float = 1.0
     batch_size: int = DEFAULT_BATCH_SIZE
+
+    def __post_init__(self) -> None:
+        check_batch_size(self.batch_size)
 
     def batches(
         self, only: Collection[tuple[str, int]] | None = None

@@ -88,7 +88,13 @@ def _entries(data: Path, key: str) -> tuple[str, bool]:
             names = {Path(name).stem for name in archive.namelist()}
         kind = "system"
     elif data.suffix in (".xyz", ".extxyz"):
-        atoms = next(ase.io.iread(str(data), "0"), ase.Atoms())
+        try:
+            atoms = next(ase.io.iread(str(data), "0", format="extxyz"), ase.Atoms())
+        except Exception as error:  # files go wrong in many ways
+            raise ValueError(
+                f"data: expected extended XYZ, but {data} cannot be read ({error}); "
+                "correct it there"
+            ) from error
         names = {*atoms.info, *atoms.arrays}
         kind = "atom" if key in atoms.arrays else "system"
     else:

@@ -130,7 +130,7 @@ def _facts(plan: Plan, comparison: Comparison, seconds: float) -> dict[str, str]
         "target": model.target,
         "columns": f"{axis.columns}, of which {axis.extra_targets} extra, in steps of "
         f"{axis.spacing:g} eV, as {axis.source} says",
-        "tail weight": f"{comparison.tail_weight:g}",
+        "tail_weight": f"{comparison.tail_weight:g}",
         "device": f"{model.device}, {seconds:.1f} s",
     }
 
@@ -142,16 +142,23 @@ def _warnings(
     untrusted = int((table["trusted"] == 0).sum())
     if untrusted:
         yield (
-            f"{untrusted} of {len(table)} are trusted nowhere, and count for nothing: "
-            "their mask is false everywhere"
+            f"{untrusted} of {len(table)} {table.kind} are trusted nowhere, and count "
+            "for nothing: their mask is false everywhere"
+        )
+    broken = int(((table["trusted"] > 0) & ~np.isfinite(table["rmse"])).sum())
+    if broken:
+        yield (
+            f"{broken} of {len(table)} {table.kind} have predictions that are not "
+            "finite, and no errors"
         )
     longest = axis.extra_targets * axis.spacing
     shifts = table["shift"]
     at_end = int(((shifts <= 0) | (shifts >= longest)).sum())
     if at_end and axis.extra_targets:
         yield (
-            f"{at_end} of {len(table)} slid to one end of the {longest:g} eV that they "
-            "can, and may fit better beyond: train with more extra_targets"
+            f"{at_end} of {len(table)} {table.kind} slid to one end of the "
+            f"{longest:g} eV that they can; with more extra_targets in a training, "
+            "they might fit better"
         )
     if missing:
         yield f"asked for, but not there or not trusted: {', '.join(map(str, missing))}"
@@ -160,10 +167,10 @@ def _warnings(
 def _summary(table: ErrorTable, facts: Mapping[str, Any]) -> Iterator[str]:
     """Say the most important on the terminal."""
     for name, text in facts.items():
-        yield f"{name:<12}{text}"
+        yield f"{name.replace('_', ' '):<12}{text}"
     yield ""
     heads = ("median", "mean", "90 %", "largest")
-    yield f"{len(table):<6} structures{'':<14}" + "".join(f"{h:>10}" for h in heads)
+    yield f"{f'{len(table)} {table.kind}':<31}" + "".join(f"{h:>10}" for h in heads)
     for name, values in table.statistics().items():
         if name in SUMMARY and values["median"] is not None:
             numbers = (format_number(name, value) for value in values.values())

@@ -105,7 +105,7 @@ def write_page(
         version=__version__,
         facts=_definitions(facts),
         warnings="\n".join(f"<p><b>{escape(each)}</b></p>" for each in warnings),
-        structures=f"{len(rows)} structures" if len(rows) != 1 else "one structure",
+        structures=f"{len(rows)} {table.kind}",
         summary=_summary(table),
         distributions=_figures(each for each in pictures if not each.rank),
         zeros=f"with energies {zeros}" if zeros_known else "over energy.",
@@ -140,10 +140,10 @@ def _summary(table: ErrorTable) -> str:
             )
             lines.append(f'<tr><td class="text">{SUMMARY[name]}</td>{cells}</tr>')
     heads = "".join(
-        f"<th>{head}</th>" for head in ("median", "mean", "90 % are below", "largest")
+        f"<th>{head}</th>" for head in ("median", "mean", "90 %", "largest")
     )
     return (
-        f'<table><thead><tr><th class="text"></th>{heads}</tr></thead>'
+        f'<table class="summary"><thead><tr><th class="text"></th>{heads}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table>"
     )
 
@@ -201,6 +201,6 @@ def _figures(pictures: Iterable[Picture]) -> str:
 def _definitions(content: Mapping[str, str]) -> str:
     """List terms and what they are."""
     return "\n".join(
-        f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>"
+        f"<dt>{escape(term.replace('_', ' '))}</dt><dd>{escape(text)}</dd>"
         for term, text in content.items()
     )

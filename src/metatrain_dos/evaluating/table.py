@@ -92,6 +92,12 @@ class ErrorTable:
         return np.concatenate(self._numbers[name] or [np.empty(0)])
 
     @property
+    def kind(self) -> str:
+        """What rows are about: ``structures`` or ``atoms``."""
+        of_atoms = any(place.atom is not None for place in self.places)
+        return "atoms" if of_atoms else "structures"
+
+    @property
     def atoms(self) -> np.ndarray:
         """Number of atoms that each row is for, ``(rows,)``."""
         return np.concatenate(self._atoms or [np.empty(0, int)])

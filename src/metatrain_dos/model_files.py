@@ -1,0 +1,89 @@
+"""Load what ``mtt train`` and ``mtt export`` have written, and find the DOS in it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from metatomic.torch import AtomisticModel, load_atomistic_model
+
+
+# Outputs of any model that nobody has trained it for.
+NO_TARGETS = ("mtt::aux::", "feature")
+
+
+def load_exported(path: Path, extensions: str | Path | None = None) -> AtomisticModel:
+    """
+    Load an exported model, which knows nothing of its training.
+
+    :param path: ``.pt``, which loads the compiled extensions that it names
+    :param extensions: folder of these
+    :return: the model
+    :raises ValueError: if it is none, or an extension is missing
+    """
+    try:
+        return load_atomistic_model(path, extensions_directory=extensions)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"model: expected an exported model, got {path}, which cannot be loaded "
+            f"({_shortened(error)}); give the .pt or .ckpt file that `mtt train` has "
+            "written, and the folder of its compiled extensions if it has any"
+        ) from error
+
+
+def load_checkpoint(path: Path) -> tuple[AtomisticModel, Mapping[str, Any]]:
+    """
+    Load a checkpoint, and export its best epoch in memory, as ``mtt export`` does.
+
+    :param path: ``.ckpt``, a pickle, which runs whatever code it holds
+    :return: the model, and the options of the loss by target
+    :raises ValueError: if it is none, or its architecture is not installed
+    """
+    # Here, not above: metatrain takes a second.
+    from metatrain.utils.io import model_from_checkpoint
+
+    try:
+        checkpoint = torch.load(path, weights_only=False, map_location="cpu")
+        model = model_from_checkpoint(checkpoint, context="export").export()
+        loss = checkpoint.get("train_hypers", {}).get("loss")
+    except Exception as error:  # a pickle may hold anything
+        raise ValueError(
+            f"model: expected a checkpoint of metatrain, got {path}, which cannot be "
+            f"loaded ({_shortened(error)}); give the .pt or .ckpt file that `mtt "
+            "train` has written, and install the architecture that it is of"
+        ) from error
+    return model, loss if isinstance(loss, Mapping) else {}
+
+
+def find_target(
+    outputs: Mapping[str, Any], target: str | None, path: Path | None
+) -> str:
+    """
+    Choose the output that is the DOS.
+
+    :param outputs: outputs of the model
+    :param target: name of the one that the user wants, if there is such a wish
+    :param path: where the model comes from, for the message
+    :return: its name
+    :raises ValueError: if it is not there, or several might be meant
+    """
+    names = [name for name in outputs if not name.startswith(NO_TARGETS)]
+    if target is not None:
+        candidates = [target] if target in outputs else []
+    else:
+        without_unit = [name for name in names if not outputs[name].unit]
+        called_dos = [name for name in without_unit if "dos" in name.lower()]
+        candidates = called_dos or without_unit
+    if len(candidates) != 1:
+        wanted = "one that can be a DOS" if target is None else repr(target)
+        raise ValueError(
+            f"target: expected {wanted} among the outputs of "
+            f"{path or 'the model'}, which are {', '.join(names) or 'none'}; name one "
+            "of them as the target"
+        )
+    return candidates[0]
+
+
+def _shortened(error: Exception) -> str:
+    """Take the first sentence of a message of torch, which may go on for pages."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
