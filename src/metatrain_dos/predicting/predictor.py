@@ -26,7 +26,7 @@ ZEROS = {
 """What energies can be relative to."""
 
 # Predictions are noisier than computed DOS: docs/predicting.md has what was measured.
-DEFAULT_TOLERANCE = 0.05
+DEFAULT_TOLERANCE = 0.06
 """Fraction of the electrons that the integral of a predicted DOS may be off by."""
 
 DEFAULT_THRESHOLD = 0.02
