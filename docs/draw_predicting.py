@@ -51,8 +51,7 @@ class Insulator:
     @property
     def none(self):
         """DOS that counts as none, states/eV."""
-        occupied = self.dos[self.energies <= 0]
-        return DEFAULT_THRESHOLD * (occupied**2).sum() / occupied.sum()
+        return DEFAULT_THRESHOLD * self.electrons
 
 
 def draw_gap(scene, colors):

@@ -117,20 +117,19 @@ def test_two_bands_with_a_gap():
 
 
 @pytest.mark.parametrize("weights", [(2, 2), (2, 6), (10, 0.5)])
-@pytest.mark.parametrize("gap", [2.5, 4.0, 8.0])
+@pytest.mark.parametrize("gap", [3.0, 4.0, 8.0])
 def test_smearing_is_undone_for_single_levels(weights, gap):
     dos = levels([-gap / 2, gap / 2], weights)
     edges = band_edges(dos, ENERGIES, weights[0], smearing=SMEARING)
-    # Heights are interpolated in cells of a sixth of the smearing; that of the other
-    # level still counts where the gap is small.
+    # Heights are interpolated in cells of a sixth of the smearing, and the tail of the
+    # other level still counts where the gap is small.
     np.testing.assert_allclose(edges.highest_occupied, -gap / 2, atol=0.02)
     np.testing.assert_allclose(edges.lowest_unoccupied, gap / 2, atol=0.02)
     np.testing.assert_allclose(edges.fermi_level, 0.0, atol=0.02)
-    # Unmoved, an edge is where the tail has fallen to 0.0071 of the peak (the size is
-    # 0.71 of it), or, of the upper level, to that fraction of the lower one's.
-    raw = band_edges(dos, ENERGIES, weights[0])
-    fractions = 0.01 / np.sqrt(2) * np.array([1, weights[0] / weights[1]])
-    expected = gap - SMEARING * np.sqrt(-2 * np.log(fractions)).sum()
+    # Unmoved, an edge is where the tail has fallen to the threshold.
+    raw = band_edges(dos, ENERGIES, weights[0], threshold=0.01)
+    peaks = np.array(weights) / (SMEARING * np.sqrt(2 * np.pi))
+    expected = gap - SMEARING * np.sqrt(2 * np.log(peaks / (0.01 * weights[0]))).sum()
     np.testing.assert_allclose(raw.gap, expected, atol=0.02)
 
 
@@ -177,10 +176,10 @@ def test_the_threshold_forgives_noise():
     noise = 0.05 * np.sin(7.3 * ENERGIES)  # positive and negative
     dos = levels([-2.0, 2.0], [2, 2]) + noise
     options = {"smearing": SMEARING, "tolerance": 0.2}
-    loose = band_edges(dos, ENERGIES, 2.0, threshold=0.1, **options)
+    loose = band_edges(dos, ENERGIES, 2.0, threshold=0.05, **options)
     # Near the threshold, the noise is half of the DOS.
     np.testing.assert_allclose(loose.gap, 4.0, atol=0.4)
-    assert band_edges(dos, ENERGIES, 2.0, threshold=0.01, **options).gap < 3.0
+    assert band_edges(dos, ENERGIES, 2.0, threshold=0.001, **options).gap < 3.0
 
 
 def test_where_a_count_is_reached_twice_the_first_time_counts():
@@ -223,7 +222,7 @@ def test_two_levels_at_temperature(temperature):
 
 def test_batches_tensors_and_tensor_maps():
     rng = np.random.default_rng(0)
-    gaps = rng.uniform(2.5, 6.0, (3, 2))
+    gaps = rng.uniform(3.0, 6.0, (3, 2))
     dos = np.array([[levels([-g / 2, g / 2], [2, 2]) for g in row] for row in gaps])
     electrons = np.full((3, 2), 2.0)
     expected = band_edges(dos, ENERGIES, electrons, smearing=SMEARING)
@@ -264,8 +263,8 @@ def test_batches_tensors_and_tensor_maps():
         ),
         ({"electrons": np.ones(3)}, r"electrons: .* in the shape \(\), got shape"),
         ({"tolerance": 0.0}, "tolerance: expected a number of states > 0, got 0"),
-        ({"threshold": 0.5}, "threshold: expected a fraction above 0 and below 0.5"),
-        ({"threshold": 0.0}, "threshold: expected a fraction above 0"),
+        ({"threshold": 0.0}, "threshold: expected a number > 0 in 1/eV, got 0"),
+        ({"threshold": np.inf}, "threshold: expected a number > 0 in 1/eV, got inf"),
         ({"smearing": -0.1}, "smearing: expected a width >= 0"),
         ({"temperature": -1.0}, "temperature: expected a number >= 0 in K"),
     ],

@@ -19,9 +19,10 @@ from metatrain.utils import logging as metatrain_logging
 from metatrain.utils.data import DatasetInfo
 from metatrain.utils.logging import ROOT_LOGGER, CSVFileHandler, MetricLogger
 from omegaconf import OmegaConf
+from processes import mtt
 from test_loss import EXTRA, pad, tensor_map
-from test_train import make_folder, mtt
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from training import make_folder
 
 from metatrain_dos import MaskedDOSLoss
 from metatrain_dos.functional import weighted_terms

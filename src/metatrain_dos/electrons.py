@@ -40,7 +40,7 @@ def electron_count(
         known = read_valences(valences)
         return lambda number, atoms: valence_electrons(atoms, known, number)
     if electrons is None:
-        return lambda number, atoms: atoms.info.get(INFO_KEY)
+        return _from_info_if_there
     try:
         same = float(electrons)
     except ValueError:
@@ -105,6 +105,11 @@ def valence_electrons(
             f"{' '.join(f'{symbol}=...' for symbol in missing)}"
         )
     return float(sum(valences[symbol] for symbol in symbols))
+
+
+def _from_info_if_there(number: int, atoms: ase.Atoms) -> float | None:
+    """Look the number up where it usually is."""
+    return float(atoms.info[INFO_KEY]) if INFO_KEY in atoms.info else None
 
 
 def _from_info(key: str) -> ElectronCount:

@@ -23,11 +23,11 @@ class DOSCalculator(Calculator):
         energies, dos = atoms.calc.get_dos(atoms)
         gap = atoms.calc.get_property("gap", atoms)
 
-    Its properties, and the keys of its ``results``, are ``energies`` (eV), ``dos``
+    Its properties, and the keys of its ``results``, are ``dos_energies`` (eV), ``dos``
     (states/eV), ``states``, ``electrons``, ``fermi_level``, ``highest_occupied``,
     ``lowest_unoccupied``, ``gap`` and ``axis_zero`` (eV), as
-    :class:`~metatrain_dos.predicting.predictor.PredictedDOS` describes them. It has no
-    energies and forces.
+    :class:`~metatrain_dos.predicting.predictor.PredictedDOS` describes them. It knows
+    no potential energies and forces.
 
     :param model: ``.pt`` or ``.ckpt``, or a loaded model
     :param target: output of the model; the only one that can be a DOS unless given
@@ -38,7 +38,7 @@ class DOSCalculator(Calculator):
     :raises ValueError: if the model cannot be loaded, or an option does not fit
     """
 
-    implemented_properties = ["energies", "dos", "states", *LEVELS]  # noqa: RUF012
+    implemented_properties = ["dos_energies", "dos", "states", *LEVELS]  # noqa: RUF012
 
     def __init__(
         self,
@@ -85,4 +85,4 @@ class DOSCalculator(Calculator):
         :return: energies ``(points,)``, eV, and DOS ``(points,)``, states/eV
         """
         atoms = self.atoms if atoms is None else atoms
-        return self.get_property("energies", atoms), self.get_property("dos", atoms)
+        return self.get_property("dos_energies", atoms), self.get_property("dos", atoms)

@@ -124,16 +124,17 @@ def _add_analysis(group: argparse._ArgumentGroup) -> None:
         "--tolerance",
         type=float,
         default=DEFAULT_TOLERANCE,
-        metavar="STATES",
-        help="that the integral of the DOS may be off by in a gap (default "
-        "%(default)s)",
+        metavar="FRACTION",
+        help="of the electrons, by which the integral of the DOS may be off in a gap "
+        "(default %(default)s)",
     )
     group.add_argument(
         "--threshold",
         type=float,
         default=DEFAULT_THRESHOLD,
-        metavar="FRACTION",
-        help="of the size of the DOS, below which there is a gap (default %(default)s)",
+        metavar="PER_EV",
+        help="DOS for each electron below which there is a gap, 1/eV (default "
+        "%(default)s)",
     )
     group.add_argument(
         "--smearing",

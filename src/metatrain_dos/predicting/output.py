@@ -213,5 +213,5 @@ def open_output(
 
 def _curves(predicted: PredictedDOS, states: bool) -> dict[str, np.ndarray]:
     """Name what there is for each energy."""
-    curves = {"energies": predicted.energies, "dos": predicted.dos}
+    curves = {"dos_energies": predicted.dos_energies, "dos": predicted.dos}
     return {**curves, "states": predicted.states} if states else curves

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ase
 import numpy as np
 
-from ..analysis import band_edges
+from ..analysis import BandEdges, band_edges
 from ..axes import find_axis
 from ..counting import cumulative_dos
 from ..electrons import electron_count
@@ -25,12 +25,12 @@ ZEROS = {
 }
 """What energies can be relative to."""
 
-# Predictions are noisier than computed DOS: see docs/predicting.md for both.
-DEFAULT_TOLERANCE = 0.5
-"""Number of states that a predicted DOS may be off by in a gap."""
+# Predictions are noisier than computed DOS: docs/predicting.md has what was measured.
+DEFAULT_TOLERANCE = 0.06
+"""Fraction of the electrons that the integral of a predicted DOS may be off by."""
 
-DEFAULT_THRESHOLD = 0.1
-"""Predicted DOS that counts as none, as a fraction of its size."""
+DEFAULT_THRESHOLD = 0.02
+"""Predicted DOS for each electron that counts as none, 1/eV."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class PredictedDOS:
     Energies are relative to what ``zero`` says, except where the number of electrons is
     not known: then they are on the axis of the training data, whose zero means nothing.
 
-    :param energies: energy of each point, ``(points,)``, eV
+    :param dos_energies: energy of each point, ``(points,)``, eV
     :param dos: density of states, ``(points,)``, states/eV
     :param states: number of states below each point, ``(points,)``
     :param electrons: number of electrons; ``None`` if not known, as the levels are then
@@ -54,7 +54,7 @@ class PredictedDOS:
     :param problem: why there are no levels although the number of electrons is known
     """
 
-    energies: np.ndarray
+    dos_energies: np.ndarray
     dos: np.ndarray
     states: np.ndarray
     electrons: float | None = None
@@ -75,8 +75,9 @@ class DOSPredictor:
         :func:`~metatrain_dos.electrons.electron_count` takes it
     :param valences: electrons of each element, instead
     :param zero: what energies are relative to, one of :data:`ZEROS`
-    :param tolerance: number of states that a prediction may be off by in a gap
-    :param threshold: predicted DOS that counts as none, as a fraction of its size
+    :param tolerance: fraction of the electrons that the integral of a prediction may be
+        off by in a gap
+    :param threshold: predicted DOS for each electron that counts as none, 1/eV
     :param smearing: standard deviation of the Gaussians in the targets, eV; that of the
         ``grid.json`` unless given
     :param axis: keywords of :func:`~metatrain_dos.axes.find_axis`
@@ -108,13 +109,10 @@ class DOSPredictor:
         # Where the axis begins does not matter once the electrons have fixed the zero.
         self.axis = replace(found, origin=found.origin or 0.0)
         self.smearing = found.smearing if smearing is None else smearing
-        self._options: dict[str, Any] = {
-            "smearing": self.smearing,
-            "tolerance": tolerance,
-            "threshold": threshold,
-        }
+        self._tolerance = tolerance
+        self._threshold = threshold
         # Refuses options before anything is predicted.
-        band_edges(np.ones(3), np.arange(3.0), 1.0, **self._options)
+        self._edges(np.ones(3), np.arange(3.0), 1.0)
 
     def predict(
         self, structures: Iterable[ase.Atoms], **batches: Any
@@ -131,7 +129,11 @@ class DOSPredictor:
         structures, ours = itertools.tee(structures)
         rows = self._model.predict(structures, **batches)
         for number, (row, atoms) in enumerate(zip(rows, ours, strict=True)):
-            yield atoms, self.describe(row, self._count(number, atoms))
+            electrons = self._count(number, atoms)
+            try:
+                yield atoms, self.describe(row, electrons)
+            except ValueError as error:
+                raise ValueError(f"structure {number}: {error}") from error
 
     def describe(self, row: np.ndarray, electrons: float | None) -> PredictedDOS:
         """
@@ -140,13 +142,14 @@ class DOSPredictor:
         :param row: predicted DOS, ``(columns,)``, states/eV
         :param electrons: number of electrons, if it is known
         :return: DOS and levels
+        :raises ValueError: if the prediction is not finite
         """
         energies = self.axis.energies
         states = cumulative_dos(row, energies)
         if electrons is None:
             return PredictedDOS(energies, row, states)
         try:
-            edges = band_edges(row, energies, electrons, **self._options)
+            edges = self._edges(row, energies, electrons)
         except ValueError as error:
             return PredictedDOS(energies, row, states, electrons, problem=str(error))
         zero = {
@@ -155,7 +158,7 @@ class DOSPredictor:
             "axis": 0.0,
         }[self._zero]
         return PredictedDOS(
-            energies=energies - zero,
+            dos_energies=energies - zero,
             dos=row,
             states=states,
             electrons=electrons,
@@ -164,4 +167,17 @@ class DOSPredictor:
             lowest_unoccupied=float(edges.lowest_unoccupied) - zero,
             gap=float(edges.gap),
             axis_zero=zero,
+        )
+
+    def _edges(
+        self, dos: np.ndarray, energies: np.ndarray, electrons: float
+    ) -> BandEdges:
+        """Find levels, with a tolerance that grows with the structure as errors do."""
+        return band_edges(
+            dos,
+            energies,
+            electrons,
+            smearing=self.smearing,
+            tolerance=self._tolerance * electrons,
+            threshold=self._threshold,
         )
