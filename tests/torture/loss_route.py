@@ -43,8 +43,8 @@ architecture:
 training_set:
   systems: none.xyz
   targets:
-    mtt::dos: {{num_subtargets: 42, type: scalar}}
-    mtt::spin: {{num_subtargets: 42, type: scalar}}
+    mtt::dos: {{}}
+    mtt::spin: {{}}
 seed: 12
 device: cpu
 validation_set: 0.1

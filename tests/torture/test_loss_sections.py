@@ -4,7 +4,10 @@ import pytest
 from loss_route import follow
 from loss_sections import make_section, wrong_options
 from metatrain.utils.loss import LossType
-from metatrain.utils.pydantic import MetatrainValidationError
+from metatrain.utils.pydantic import (
+    MetatrainBaseValidationError,
+    MetatrainValidationError,
+)
 
 from metatrain_dos import MaskedDOSLoss
 from metatrain_dos.early_checks import InvalidLossOptionsError
@@ -31,7 +34,10 @@ def judge(text, outcome):
     assert not any(wrong.values()), f"let pass: {wrong}"
     if outcome.stage == "validate":
         assert not outcome.passes_through_us
-        assert isinstance(error, MetatrainValidationError) and "loss" in str(error)
+        # A damaged section may end up outside of `loss`.
+        assert isinstance(error, MetatrainBaseValidationError) or (
+            isinstance(error, MetatrainValidationError) and "loss" in str(error)
+        )
         return "refused by metatrain"
     if outcome.stage == "construct":
         if outcome.passes_through_us:
@@ -81,16 +87,16 @@ def check_loss(loss, section):
 
 
 @pytest.mark.filterwarnings("default")  # of libraries, about what is in the sections
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(20))
 def test_sections(part, seed, amount, tally):
     counts = {}
-    size = amount(share=150, torture=25_000)
+    size = amount(share=30, torture=5_000)
     for number in range(part * size, (part + 1) * size):
         kind = follow_and_judge(seed, number)
         counts[kind] = counts.get(kind, 0) + 1
     for kind, count in counts.items():
         tally(f"sections of `loss`: {kind}", count)
-    assert {"accepted", "refused by us", "refused by metatrain"} <= set(counts)
+    assert {"accepted", "refused by us"} <= set(counts)
 
 
 @pytest.mark.filterwarnings("default")
