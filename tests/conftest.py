@@ -1,12 +1,33 @@
 """Cases that several test modules use."""
 
+import gzip
+from pathlib import Path
+
+import ase
+import ase.io
 import hypothesis
 import numpy as np
 import pytest
 import torch
+from metatensor.torch import Labels, TensorBlock, TensorMap
 from processes import mtt
 from training import make_folder
 
+from metatrain_dos.readers import calculation_to_atoms, read_calculations
+
+
+DATA = Path(__file__).parent / "data"
+# Outputs of VASP cannot be made here; ASE ships two.
+VASP = Path(ase.__file__).parent / "test" / "testdata" / "vasp"
+ONE_EACH = [
+    "espresso-molecule.xml",
+    "espresso-molecule.out",
+    "abinit-molecule_GSR.nc",
+    "gpaw-molecule.gpw",
+    "vasprun_pstress.xml",
+    "structures.xyz",
+]
+"""One output of each format."""
 
 OPTIONS = {
     "grad_weight": 0.3,
@@ -69,9 +90,59 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
+def tensor_map(*values, atoms=False):
+    """Make a TensorMap of one block for each tensor ``(samples, ..., columns)``."""
+    blocks = []
+    for block_values in values:
+        samples = Labels.range("system", len(block_values))
+        if atoms:
+            index = torch.arange(len(block_values))
+            samples = Labels(["system", "atom"], torch.stack([index // 2, index], 1))
+        blocks.append(
+            TensorBlock(
+                values=block_values,
+                samples=samples,
+                components=[
+                    Labels.range(f"component_{i}", size)
+                    for i, size in enumerate(block_values.shape[1:-1])
+                ],
+                properties=Labels.range("dos", block_values.shape[-1]),
+            )
+        )
+    keys = Labels(["key"], torch.arange(len(blocks)).reshape(-1, 1))
+    return TensorMap(keys, blocks)
+
+
 @pytest.fixture
 def case():
     return make_case(seed=0)
+
+
+@pytest.fixture
+def unpack(tmp_path):
+    """Copy an output to a folder of its own, with one piece of it exchanged."""
+
+    def write(name, old=b"", new=b""):
+        if name.startswith("vasprun"):
+            if not (VASP / name).exists():
+                pytest.skip("this ASE ships no outputs of VASP")
+            content = (VASP / name).read_bytes()
+        elif name == "structures.xyz":
+            [calculation] = read_calculations(write("espresso-molecule.out"))
+            ase.io.write(
+                tmp_path / name, calculation_to_atoms(calculation), format="extxyz"
+            )
+            content = (tmp_path / name).read_bytes()
+        else:
+            if name.endswith(".nc"):
+                pytest.importorskip("netCDF4")
+            content = gzip.decompress((DATA / f"{name}.gz").read_bytes())
+        assert old in content
+        path = tmp_path / name
+        path.write_bytes(content.replace(old, new) if old else content)
+        return path
+
+    return write
 
 
 # ---------------------------------------------------------------------- make torture
@@ -94,7 +165,7 @@ def pytest_configure(config):
     hypothesis.settings.register_profile(
         "share", derandomize=True, max_examples=20, **common
     )
-    hypothesis.settings.register_profile("torture", max_examples=2000, **common)
+    hypothesis.settings.register_profile("torture", max_examples=200, **common)
     torture = config.getoption("--torture")
     hypothesis.settings.load_profile("torture" if torture else "share")
     config.stash[COUNTS] = {}

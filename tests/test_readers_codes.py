@@ -1,6 +1,5 @@
 """Readers on outputs of several codes, against what the codes themselves printed."""
 
-import gzip
 import pickle
 import tracemalloc
 from math import erfc
@@ -10,24 +9,21 @@ import ase
 import ase.io
 import numpy as np
 import pytest
+from conftest import ONE_EACH
 
 from metatrain_dos import readers
 from metatrain_dos.grid import EnergyGrid
 from metatrain_dos.readers import (
     READERS,
     calculation_from_ase,
-    calculation_to_atoms,
     find_reader,
     read_calculations,
 )
 from metatrain_dos.targets import density_of_states
 
 
-DATA = Path(__file__).parent / "data"
 HARTREE = 27.211386245988  # eV
 RYDBERG = HARTREE / 2
-# Outputs of VASP cannot be made here; ASE ships two.
-VASP = Path(ase.__file__).parent / "test" / "testdata" / "vasp"
 # pw.x prints four digits, and weights with seven.
 PRINTED = 0.6e-4
 
@@ -58,43 +54,7 @@ FOUND = {
     "vasprun_dfpt.xml": ((1, 4, 32), 2, 8),
 }
 TEXTS = [name for name in FOUND if name.endswith(".out")]
-# One of each format, for what every reader does with what is no output of its code
-ONE_EACH = [
-    "espresso-molecule.xml",
-    "espresso-molecule.out",
-    "abinit-molecule_GSR.nc",
-    "gpaw-molecule.gpw",
-    "vasprun_pstress.xml",
-    "structures.xyz",
-]
 ENDS = ["a.xml", "a.save", "a.gpw", "a_GSR.nc", "a.xyz", "a.out", "a.pwo"]
-
-
-@pytest.fixture
-def unpack(tmp_path):
-    """Copy an output to a folder of its own, with one piece of it exchanged."""
-
-    def write(name, old=b"", new=b""):
-        if name.startswith("vasprun"):
-            if not (VASP / name).exists():
-                pytest.skip("this ASE ships no outputs of VASP")
-            content = (VASP / name).read_bytes()
-        elif name == "structures.xyz":
-            [calculation] = read_calculations(write("espresso-molecule.out"))
-            ase.io.write(
-                tmp_path / name, calculation_to_atoms(calculation), format="extxyz"
-            )
-            content = (tmp_path / name).read_bytes()
-        else:
-            if name.endswith(".nc"):
-                pytest.importorskip("netCDF4")
-            content = gzip.decompress((DATA / f"{name}.gz").read_bytes())
-        assert old in content
-        path = tmp_path / name
-        path.write_bytes(content.replace(old, new) if old else content)
-        return path
-
-    return write
 
 
 def read(path):

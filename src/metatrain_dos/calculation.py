@@ -11,6 +11,8 @@ import numpy as np
 # Printed weights are rounded, so that they do not sum to exactly 1 or 2.
 WEIGHT_SUM_TOLERANCE = 1e-3
 
+LAST_ELEMENT = 118
+
 INFO_KEYS = (
     "eigenvalues",
     "kpoint_weights",
@@ -36,7 +38,7 @@ class Calculation:
     :param n_electrons: number of electrons; ``None`` where it is not known
     :raises TypeError: if a value is not of its kind
     :raises ValueError: if shapes do not fit, a number is not finite or has the wrong
-        sign, or the weights do not sum to 1 or 2
+        sign, the weights do not sum to 1 or 2, or an atom is of no element
     """
 
     atoms: ase.Atoms
@@ -51,6 +53,7 @@ class Calculation:
                 f"atoms: expected ase.Atoms, got {type(self.atoms).__name__}; read the "
                 "structure with ase.io.read"
             )
+        _check_structure(self.atoms)
         eigenvalues = _finite_array(
             "eigenvalues", self.eigenvalues, ("spin channels", "k-points", "bands")
         )
@@ -101,6 +104,23 @@ def calculation_to_atoms(calculation: Calculation) -> ase.Atoms:
     if calculation.n_electrons is not None:
         atoms.info["n_electrons"] = calculation.n_electrons
     return atoms
+
+
+def _check_structure(atoms: ase.Atoms) -> None:
+    """Refuse a structure that no model can be trained on."""
+    numbers = atoms.numbers
+    if len(atoms) == 0 or numbers.min() < 1 or numbers.max() > LAST_ELEMENT:
+        raise ValueError(
+            f"atoms: expected atomic numbers from 1 to {LAST_ELEMENT}, got "
+            f"{sorted(set(numbers.tolist()))}; check the chemical symbols"
+        )
+    for name, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"{name}: expected finite numbers, got "
+                f"{np.count_nonzero(~np.isfinite(values))} that are not; check whether "
+                "the file is complete"
+            )
 
 
 def _check_bands(shape: tuple[int, ...], weights: np.ndarray) -> float:

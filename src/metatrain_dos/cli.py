@@ -1,6 +1,7 @@
 """The command ``mtt-dos``."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files need not be text, and a terminal may not know all letters.
+        sys.stdout.reconfigure(errors="backslashreplace")
     known.run(known)
 
 

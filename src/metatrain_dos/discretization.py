@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .calculation import Calculation
-from .grid import DEFAULT_SPACING, EnergyGrid
+from .grid import DEFAULT_SPACING, LARGEST_SIZE, EnergyGrid
 from .hypers import MaskedDOSHypers
 from .occupation import REFERENCES, reference_energy
 from .targets import (
@@ -47,7 +47,7 @@ class Discretization:
     :param reference: what energies are relative to, one of
         :data:`~metatrain_dos.occupation.REFERENCES`
     :param spin_resolved: whether each spin channel is a target of its own
-    :raises ValueError: if the reference is unknown
+    :raises ValueError: if the reference is unknown, or a number cannot be meant
     """
 
     grid: EnergyGrid
@@ -62,6 +62,17 @@ class Discretization:
             raise ValueError(
                 f"reference: expected {', '.join(REFERENCES)}, got "
                 f"{self.reference!r}; 'raw' needs nothing but eigenvalues"
+            )
+        if not 0 <= self.extra_targets <= LARGEST_SIZE:
+            raise ValueError(
+                f"extra_targets: expected a number from 0 to {LARGEST_SIZE}, got "
+                f"{self.extra_targets}; {DEFAULT_EXTRA_TARGETS} is a good choice"
+            )
+        if self.smearing > LARGEST_SIZE * self.grid.spacing:
+            raise ValueError(
+                f"smearing: expected at most {LARGEST_SIZE} times the spacing of "
+                f"{self.grid.spacing:g} eV, got {self.smearing:g} eV; take a larger "
+                "spacing, or a smaller smearing"
             )
 
     @classmethod
@@ -142,7 +153,10 @@ class Discretization:
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             return cls(grid=EnergyGrid(**content.pop("grid")), **content)
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
+        except (
+            *(TypeError, KeyError, AttributeError, ValueError),
+            RecursionError,  # lists in thousands of lists
+        ) as error:
             raise ValueError(
                 f"{path}: expected the choices of a data set as JSON, got {error}; "
                 "write the data set again"

@@ -8,6 +8,9 @@ import numpy as np
 DEFAULT_SPACING = 0.05
 """Distance between two energies (eV) unless the user asks for another one."""
 
+LARGEST_SIZE = 1_000_000
+"""More energies are a mistake, such as an eigenvalue of 1e30 eV."""
+
 
 @dataclass(frozen=True)
 class EnergyGrid:
@@ -17,8 +20,8 @@ class EnergyGrid:
     :param origin: first energy, eV
     :param spacing: distance between two energies, eV
     :param size: number of energies
-    :raises ValueError: if the spacing or the size is not positive, or a value is not
-        finite
+    :raises ValueError: if the spacing or the size is not positive, a value is not
+        finite, or the size is above :data:`LARGEST_SIZE`
     """
 
     origin: float
@@ -40,6 +43,12 @@ class EnergyGrid:
             raise ValueError(
                 f"size: expected at least one energy, got {self.size}; check the range "
                 "that the grid should cover"
+            )
+        if self.size > LARGEST_SIZE:
+            raise ValueError(
+                f"size: expected at most {LARGEST_SIZE} energies, got {self.size:.3g} "
+                f"from {self.origin:g} eV in steps of {self.spacing:g} eV; check the "
+                "eigenvalues and the smearing, or take a larger spacing"
             )
 
     @classmethod

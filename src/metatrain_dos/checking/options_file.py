@@ -1,5 +1,6 @@
 """Read an options file of ``mtt train``, and remember where in it everything stands."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 
 Keys = tuple[str | int, ...]
+
+LARGEST = 100_000
+"""Entries of the largest options file; aliases can make billions of a few lines."""
 
 
 class UnusableOptionsError(ValueError):
@@ -43,15 +47,24 @@ class OptionsFile:
         try:
             text = path.read_text(encoding="utf-8")
             node = yaml.compose(text, Loader=yaml.SafeLoader)
+            _check_size(node, path)
             # only a mapping is for OmegaConf, which knows that `1e-4` is a number
             is_mapping = isinstance(node, yaml.MappingNode)
-            content = OmegaConf.load(path) if is_mapping else None
+            content = OmegaConf.load(io.StringIO(text)) if is_mapping else None
         except OSError as error:
             raise UnusableOptionsError(
                 f"{path}: expected an options file, got {error.strerror or error}; "
                 "check the path"
             ) from error
-        except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        except UnusableOptionsError:
+            raise
+        # The last two: numbers of thousands of digits, lists in thousands of lists
+        except (
+            yaml.YAMLError,
+            OmegaConfBaseException,
+            ValueError,
+            RecursionError,
+        ) as error:
             raise UnusableOptionsError(
                 f"{path}: expected YAML, got {_one_line(error)}; correct the file there"
             ) from error
@@ -116,6 +129,31 @@ def loss_keys(options: OptionsFile, target: str, option: str) -> Keys:
         if isinstance(options.get(*keys), dict):
             keys = (*keys, option)
     return keys
+
+
+def _check_size(root: yaml.Node | None, path: Path) -> None:
+    """
+    Count entries, those of an alias each time that it is used, before they are made.
+
+    :raises UnusableOptionsError: if there are too many, or an alias contains itself
+    """
+    sizes: dict[int, int] = {}
+    if root is not None and _size(root, sizes) > LARGEST:
+        raise UnusableOptionsError(
+            f"{path}: expected at most {LARGEST} entries, got more, or an alias inside "
+            "of what it stands for; write out what the aliases stand for"
+        )
+
+
+def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Count a node and all that is in it, the same node only once."""
+    if id(node) not in sizes:
+        sizes[id(node)] = LARGEST  # of one that leads back to itself
+        inner = [] if isinstance(node, yaml.ScalarNode) else node.value
+        if isinstance(node, yaml.MappingNode):
+            inner = [part for pair in inner for part in pair]
+        sizes[id(node)] = 1 + sum(_size(part, sizes) for part in inner)
+    return sizes[id(node)]
 
 
 def _collect_lines(

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import ase.io
 import numpy as np
 from omegaconf import OmegaConf
 
+from ..readers.extxyz import read_structures
 from .training_sets import Section
 
 
@@ -85,7 +85,7 @@ def _is_plain_xyz(section: Section, name: str) -> bool:
 def _from_xyz(section: Section, names: list[str]) -> Structures:
     """Read what ASE finds under the key of each name, whatever its size."""
     file = section.source
-    for atoms in ase.io.iread(str(file), ":"):
+    for atoms in read_structures(file):
         arrays = []
         for name in names:
             entry = section.entries[name]

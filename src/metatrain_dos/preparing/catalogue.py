@@ -93,7 +93,7 @@ class Catalogue:
         :param spacing: distance between two energies, eV
         :param choices: further fields of the choices
         :return: the choices
-        :raises ValueError: if no structure says it
+        :raises ValueError: if no structure says it, or one is too far from the others
         """
         # The choices with any grid at all, to ask for the limits that they give.
         any_grid = Discretization(EnergyGrid(0.0, spacing, 1), **choices)
@@ -104,12 +104,21 @@ class Catalogue:
                 "none; use the reference 'raw'"
             )
         lowest = self.facts["lowest"] - self.zeros(any_grid.reference)
-        return Discretization.spanning(
-            float(lowest[says].min()),
-            float(self.trusted(any_grid)[says].max()),
-            spacing=spacing,
-            **choices,
-        )
+        limits = self.trusted(any_grid)
+        try:
+            return Discretization.spanning(
+                float(lowest[says].min()),
+                float(limits[says].max()),
+                spacing=spacing,
+                **choices,
+            )
+        except ValueError as error:
+            far = np.where(says, np.maximum(abs(lowest), abs(limits)), -np.inf).argmax()
+            row = self.facts[far]
+            raise ValueError(
+                f"{error}; the farthest are {lowest[far]:g} to {limits[far]:g} eV in "
+                f"{self.sources[row['record']]}, structure {row['number']}"
+            ) from error
 
     def usable(self, discretization: Discretization) -> np.ndarray:
         """

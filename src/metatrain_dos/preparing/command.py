@@ -88,6 +88,11 @@ def run(arguments: argparse.Namespace) -> None:
         sys.exit(f"mtt-dos prepare: {error}")
     except OSError as error:  # a full disk, most likely
         sys.exit(f"mtt-dos prepare: {error}; when there is room, {again}")
+    except MemoryError as error:
+        sys.exit(
+            f"mtt-dos prepare: expected more memory ({error}); give fewer --workers, "
+            f"and {again}"
+        )
     except ValueError as error:
         sys.exit(f"mtt-dos prepare: {error}")
     print("\n".join(report.lines()))
@@ -103,6 +108,9 @@ def prepare(plan: Plan) -> Report:
     :raises ValueError: if the plan does not fit the calculations
     """
     fractions = parse_fractions(plan.split)
+    for name, value in (("seed", plan.seed), ("tolerance", plan.tolerance)):
+        if not value >= 0:
+            raise ValueError(f"{name}: expected a number >= 0, got {value}; change it")
     given = None if plan.like is None else _like(plan)
     with unfinished(plan.output) as work:
         sources = find_sources(
@@ -187,6 +195,11 @@ def _split(
 ) -> np.ndarray:
     """Give each structure the number of its split, or -1."""
     usable = catalogue.usable(discretization)
+    if not usable.any():
+        raise ValueError(
+            "SOURCES: expected structures that fit the grid, got none of "
+            f"{len(usable)}; compare them with {discretization.grid}"
+        )
     groups, strata = (
         None if name is None else _numbers(catalogue, option, name)
         for option, name in (

@@ -50,8 +50,13 @@ def open_workers(count: int, scheduler: str | None = None) -> Iterator[Workers]:
     :param count: number of processes on this machine; with one, there is none but this
     :param scheduler: address of a Dask scheduler; its workers are used instead
     :return: what does the work
-    :raises ValueError: if the scheduler cannot be used
+    :raises ValueError: if the scheduler cannot be used, or the number is below 1
     """
+    if count < 1:
+        raise ValueError(
+            f"workers: expected at least one process, got {count}; leave it out for "
+            "one on each core"
+        )
     if scheduler is not None:
         with _dask_client(scheduler) as client:
             threads = sum(client.nthreads().values())

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -54,7 +55,9 @@ def _expand(source: str, hidden: set[str]) -> Iterator[str]:
         for line in lines:
             entry = line.split("#")[0].strip()
             if entry:
-                yield from _expand(str(name.parent / entry), hidden)
+                # A path, even if it begins with @: lists could lead back to themselves.
+                path = os.path.join(os.path.abspath(name.parent), entry)
+                yield from _expand(path, hidden)
     elif os.path.isdir(source):
         path = os.path.abspath(source)
         if _is_one_calculation(path):
@@ -71,7 +74,9 @@ def _expand(source: str, hidden: set[str]) -> Iterator[str]:
                 "found nothing; check the path"
             )
         for match in matches:
-            yield from _expand(match, hidden)
+            path = os.path.abspath(match)
+            # A link to nothing fits its own name, again and again.
+            yield from _expand(path, hidden) if os.path.exists(path) else (path,)
 
 
 def _search(folder: str, hidden: set[str]) -> Iterator[str]:
@@ -86,17 +91,28 @@ def _search(folder: str, hidden: set[str]) -> Iterator[str]:
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.path in hidden:
             continue
-        if entry.is_dir() and not _is_one_calculation(entry.path):
+        kind = _kind(entry)
+        if kind == "folder" and not _is_one_calculation(entry.path):
             if not entry.is_symlink():  # could lead back to where it is
                 folders.append(entry.path)
             continue
-        rank = _rank(entry)
+        rank = None if kind == "special" else _rank(entry)
         if rank is not None:
             stem = os.path.splitext(entry.name)[0]
             runs[stem] = min(runs.get(stem, (rank, entry.path)), (rank, entry.path))
     yield from (path for _, path in runs.values())
     for path in folders:
         yield from _search(path, hidden)
+
+
+def _kind(entry: "os.DirEntry[str]") -> str:
+    """Tell folders and files from pipes, sockets and devices, which may have no end."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        return "file" if stat.S_ISREG(entry.stat().st_mode) else "special"
+    except OSError:  # a link to nothing, which must not go unnoticed
+        return "file"
 
 
 def _rank(entry: "os.DirEntry[str]") -> int | None:

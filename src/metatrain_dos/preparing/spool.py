@@ -166,7 +166,8 @@ def _record_name(source: str) -> str:
     stats = [(name, os.stat(name)) for name in files]
     content = [RECORD_VERSION, source]
     content += [f"{name} {stat.st_mtime_ns} {stat.st_size}" for name, stat in stats]
-    digest = hashlib.sha256("\n".join(content).encode()).hexdigest()[:24]
+    # Names of files need not be text.
+    digest = hashlib.sha256(os.fsencode("\n".join(content))).hexdigest()[:24]
     # A folder of a million files is slow on many file systems.
     return f"{digest[:2]}/{digest[2:]}"
 

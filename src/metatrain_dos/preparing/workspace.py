@@ -1,5 +1,6 @@
 """The folder in which a data set grows until it is whole."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,8 @@ def unfinished(output: Path) -> Iterator[Path]:
     :return: folder in which to work, for one run at a time
     :raises ValueError: if there is a data set already, or another run makes it
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    is_empty = output.is_dir() and not any(output.iterdir())
+    if os.path.lexists(output) and not is_empty:
         raise ValueError(
             f"output: expected a folder that is not there yet, but {output} is; remove "
             "it or choose another one"

@@ -3,6 +3,7 @@
 A reader for another code is a module with one function, and one row of :data:`READERS`.
 """
 
+import stat
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -75,7 +76,8 @@ def find_reader(path: str | Path) -> Reader | None:
 
     Names decide first, at no cost; only a file whose name fits a reader with a mark is
     opened, to look at its first :data:`HEAD` bytes. A file that cannot be opened gets
-    the first reader that its name fits, whose error says why.
+    the first reader that its name fits, whose error says why. Pipes and devices, which
+    may have no end, are no files.
 
     :param path: file, or a folder that is one calculation
     :return: the reader; ``None`` for files of another kind
@@ -85,9 +87,10 @@ def find_reader(path: str | Path) -> Reader | None:
     fitting = [row for row in READERS.values() if fnmatch(name, row.pattern)]
     if any(row.mark for row in fitting):
         try:
+            _check_kind(path)
             with path.open("rb") as stream:
                 head = stream.read(HEAD)
-        except OSError:
+        except (OSError, ValueError):
             return fitting[0]
         fitting = [row for row in fitting if row.mark in head]
     return fitting[0] if fitting else None
@@ -102,11 +105,25 @@ def read_calculations(path: str | Path) -> Iterator[Calculation]:
     :raises ValueError: if the file is of no known format, or cannot be read
     """
     path = Path(path)
+    _check_kind(path)
     reader = find_reader(path)
     if reader is None:
         raise ValueError(f"{path}: {_no_reader(path.name)}")
     found = reader.read(path)
     yield from (found,) if isinstance(found, Calculation) else found
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse pipes and devices, which may have no end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # which the reader meets, too
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ValueError(
+            f"{path}: expected a file, got a pipe or a device; write what it gives to "
+            "a file"
+        )
 
 
 def _no_reader(name: str) -> str:

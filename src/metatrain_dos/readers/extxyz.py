@@ -1,9 +1,11 @@
 """Read extended XYZ with eigenvalues: the form for every code without a reader."""
 
+import re
 from collections.abc import Iterator
 from io import StringIO
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import ase
 import ase.io
@@ -26,7 +28,7 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
         values that do not fit
     """
     path = Path(path)
-    structures = _structures(path)
+    structures = read_structures(path)
     number = 0
     while True:
         try:
@@ -51,11 +53,16 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
         number += 1
 
 
-def _structures(path: Path) -> Iterator[ase.Atoms]:
+def read_structures(path: Path) -> Iterator[ase.Atoms]:
     """
-    Read structures one by one.
+    Read the structures of an extended XYZ file, one by one.
 
-    ASE goes through the whole file first, and takes any number of atoms at its word.
+    ASE goes through the whole file first, and takes any number of atoms, and of
+    columns, at its word.
+
+    :param path: file to read
+    :return: structures in the order of the file
+    :raises Exception: whatever ASE raises where the file is damaged
     """
     with path.open(encoding="utf-8") as stream:
         for line in stream:
@@ -68,11 +75,24 @@ def _structures(path: Path) -> Iterator[ase.Atoms]:
                     f"{count} atoms are announced, and {len(lines) - 2} follow, or the "
                     "last line has no end"
                 )
+            _check_columns(lines)
             yield from ase.io.iread(StringIO("".join(lines)), format="extxyz")
+
+
+def _check_columns(lines: list[str]) -> None:
+    """Refuse a structure that announces more columns than its lines have."""
+    announced = re.search(r'Properties="?([^\s"]+)', lines[1], re.IGNORECASE)
+    if announced is None or len(lines) < 3:
+        return
+    counts = [int(count) for count in announced[1].split(":")[2::3]]
+    found = len(lines[2].split())
+    if sum(counts) > found:
+        raise ValueError(f"{sum(counts)} columns are announced, and {found} follow")
 
 
 def _from_info(atoms: ase.Atoms) -> Calculation:
     """Take a calculation out of the info of a structure, which loses those entries."""
+    _refuse_objects(atoms.info)
     found = {key: atoms.info.pop(key) for key in INFO_KEYS if key in atoms.info}
     for key in ("eigenvalues", "kpoint_weights"):
         if key not in found:
@@ -102,3 +122,24 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
         fermi_level=found.get("fermi_level"),
         n_electrons=found.get("n_electrons"),
     )
+
+
+def _refuse_objects(value: Any) -> None:
+    """
+    Refuse JSON that ASE, when it reads it again, would take for an object of Python.
+
+    Such an object may be an array of any size.
+    """
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            if str(key).startswith("__"):
+                raise ValueError(
+                    f"info: expected numbers, text and lists of them, got a mapping "
+                    f"with the key {key!r}; leave it out"
+                )
+            _refuse_objects(entry)
+    elif isinstance(value, list) or (
+        isinstance(value, np.ndarray) and value.dtype.kind == "O"
+    ):
+        for entry in value:
+            _refuse_objects(entry)

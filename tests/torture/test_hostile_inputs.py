@@ -1,0 +1,282 @@
+"""Files that mean harm, or are broken: a clear error, in bounded memory and time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+ZYGOTE = Path(__file__).with_name("zygote.py")
+MIB = 2**20
+# Above what the interpreter needs with everything imported. What is read has a few kB.
+MEMORY = 300 * MIB
+
+
+class Command:
+    """Run ``mtt-dos`` in a folder; give its exit status and what it printed."""
+
+    def __init__(self, process, folder):
+        self.process = process
+        self.idle = self.ask(folder, "--version")["memory"]
+
+    def ask(self, folder, *arguments):
+        request = {"arguments": arguments, "folder": str(folder), "memory": 4 * MEMORY}
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+    def __call__(self, folder, *arguments):
+        answer = self.ask(folder, *arguments)
+        out, err = (folder / "stdout", folder / "stderr")
+        printed = [path.read_text("utf-8", "surrogateescape") for path in (out, err)]
+        out.unlink()
+        err.unlink()
+        assert "Traceback" not in "".join(printed), printed[1]
+        assert answer["memory"] < self.idle + MEMORY
+        return answer["status"], *printed
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    with subprocess.Popen(
+        [sys.executable, str(ZYGOTE)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield Command(process, tmp_path_factory.mktemp("idle"))
+
+
+def snapshot(folder):
+    """Remember every file below a folder, and what is in it."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        is_plain = path.is_file() and not path.is_symlink()
+        found[path] = path.read_bytes() if is_plain else path.lstat().st_mode
+    return found
+
+
+# ------------------------------------------------------------------------- single files
+
+XML = '<?xml version="1.0" encoding="{0}"?>\n'
+LAUGHS = XML.format("UTF-8") + (
+    '<!DOCTYPE a [<!ENTITY l0 "ha">'
+    + "".join(f'<!ENTITY l{i + 1} "{f"&l{i};" * 10}">' for i in range(12))
+    + "]>\n"
+)
+OUTSIDE = XML.format("UTF-8") + '<!DOCTYPE a [<!ENTITY x SYSTEM "{0}">]>\n'
+ESPRESSO = (
+    '<qes:espresso xmlns:qes="http://www.quantum-espresso.org/ns">{0}</qes:espresso>'
+)
+FRAME = (
+    '{atoms}\nLattice="4 0 0 0 4 0 0 0 4" Properties={properties} pbc="T T T" '
+    'eigenvalues="0 1 2 3" kpoint_weights="2" {more}\nH 0 0 0\n'
+)
+
+
+def frame(atoms="1", properties="species:S:1:pos:R:3", more="n_electrons=1"):
+    return FRAME.format(atoms=atoms, properties=properties, more=more)
+
+
+TEXTS = {
+    "laughs.xml": LAUGHS + ESPRESSO.format("&l12;"),
+    "vasp-laughs.xml": LAUGHS + "<modeling>&l12;</modeling>",
+    "outside.xml": OUTSIDE.format("file:///etc/passwd") + ESPRESSO.format("&x;"),
+    "vasp-outside.xml": OUTSIDE.format("secret.txt") + "<modeling>&x;</modeling>",
+    "deep.xml": ESPRESSO.format("<a>" * 200_000),
+    "vasp-deep.xml": "<modeling>" + "<calculation>" * 200_000,
+    "attributes.xml": ESPRESSO.format(
+        "<a " + " ".join(f'a{i}=""' for i in range(99_999))
+    ),
+    "encoding.xml": XML.format("UTF-32-NOT") + ESPRESSO.format(""),
+    "count.xyz": frame(atoms="1000000000000"),
+    "endless-count.xyz": frame(atoms="9" * 5000),
+    "negative.xyz": frame(atoms="-1"),
+    "columns.xyz": frame(properties="species:S:1:pos:R:3:x:R:1000000000000"),
+    "many-columns.xyz": frame(properties="species:S:1:pos:R:3" + ":x:R:1" * 50_000),
+    "names.xyz": frame(properties="species:S:1:pos:R:3:__class__:R:1"),
+    "array.xyz": frame(more='x="_JSON {\\"__ndarray__\\": [[9999999], \\"O\\", [1]]}"'),
+    "json.xyz": frame(more='x="_JSON [" y=_JSON{}'),
+    "weights.xyz": frame(more='kpoint_weights="nan"'),
+    "infinite.xyz": frame(more="fermi_level=1e999"),
+    "electrons.xyz": frame(more="n_electrons=1e300"),
+    "header.out": "Program PWSCF v.7\n number of k points= 1000000000000\nJOB DONE.\n",
+    "atoms.out": (
+        "Program PWSCF v.7\n  number of atoms/cell      = 999999999999\n"
+        "the Fermi energy is 1 ev\n  JOB DONE.\n"
+    ),
+}
+
+
+def test_laughs_are_large():
+    assert len("ha") * 10**12 > 1000 * MEMORY
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_prepare_refuses(command, tmp_path, tally, name):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.txt").write_text("tell nobody")
+    (tmp_path / "in" / name).write_text(TEXTS[name], "utf-8")
+    before = snapshot(tmp_path)
+    status, out, err = command(tmp_path, "prepare", "in", "-o", "out", "--workers", "1")
+    assert status == 1, out
+    assert name in err and "tell nobody" not in err and "root:" not in err
+    assert len(err) < 3000
+    after = snapshot(tmp_path)
+    assert {p: c for p, c in after.items() if "out.unfinished" not in p.parts} == before
+    tally("hostile files for `prepare`")
+
+
+# ------------------------------------------------------- names, and what is no file
+
+
+@pytest.fixture
+def sources(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "good.xyz").write_text(10 * frame(more="n_electrons=1 fermi_level=0.5"))
+    return folder
+
+
+def prepare(command, folder, *arguments, output="out"):
+    return command(folder, "prepare", *arguments, "-o", output, "--workers", "1")
+
+
+def test_pipes_devices_and_loops(command, sources, tally):
+    """They are left alone in a folder, and refused when they are named."""
+    os.mkfifo(sources / "a.xml")
+    os.mkfifo(sources / "b.xyz")
+    (sources / "c.xyz").symlink_to("/dev/zero")
+    (sources / "d.xyz").symlink_to("d.xyz")
+    (sources / "e.xyz").symlink_to("nothing")
+    (sources / "loop").symlink_to(".")
+    for name in ("f.xyz", "g.out", "h.gpw", "i_GSR.nc", "j.save", "k.xml"):
+        (sources / name).mkdir()
+    status, out, err = prepare(command, sources.parent, "in")
+    assert status == 0, err
+    assert "structures    10 " in out and "3 cannot be read" in out
+    for name in ("a.xml", "b.xyz", "c.xyz", "d.xyz", "e.xyz"):
+        status, _, err = prepare(command, sources.parent, f"in/{name}", output="other")
+        assert status == 1 and name in err
+        tally("names that are no files")
+
+
+NAMES = (
+    *(b"\xff\xfe.xyz", b"a\nb.xyz", b"c\x1b[2J.xyz", b"@x.xyz", b"[a].xyz", b"-o.xyz"),
+    *("ä€.xyz".encode(), b"%s{}.xyz", b" .xyz", b"a" * 250 + b".xyz", b"#x.xyz"),
+)
+
+
+def test_names(command, sources, tally):
+    good = (sources / "good.xyz").read_text()
+    for name in NAMES:
+        Path(os.fsdecode(os.fsencode(sources) + b"/" + name)).write_text(good)
+        bad = os.fsdecode(os.fsencode(sources) + b"/bad" + name[-200:])
+        Path(bad).write_text("nonsense")
+    for number, source in enumerate(("in", "in/*", "in/[[]a].xyz")):
+        status, out, err = prepare(
+            command, sources.parent, source, output=f"out{number}"
+        )
+        assert status == 0, err
+        if number < 2:
+            assert f"{len(NAMES)} cannot be read" in out
+            assert f"structures    {10 * (len(NAMES) + 1)} " in out
+    tally("strange names of files", 2 * len(NAMES))
+
+
+def test_lists_that_lead_back(command, sources):
+    (sources.parent / "list").write_text("@list\n")
+    status, _, err = prepare(command, sources.parent, "@list")
+    assert status == 1 and "@list: expected a file" in err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--grid-spacing", "1e-12", "take a larger spacing"),
+        ("--grid-spacing", "nan", "spacing: expected"),
+        ("--smearing", "1e12", "smearing: expected"),
+        ("--extra-targets", "1000000000000", "extra_targets: expected"),
+        ("--extra-targets", "-1", "extra_targets: expected"),
+        ("--trust-margin", "nan", "expected a finite range"),
+        ("--seed", "-1", "seed: expected"),
+        ("--tolerance", "nan", "tolerance: expected"),
+        ("--workers", "0", "workers: expected"),
+        ("--like", "deep.json", "deep.json: expected"),
+        ("--like", "large.json", "size: expected at most"),
+        ("--like", "elsewhere.json", "fit the grid, got none of 10"),
+    ],
+)
+def test_choices(command, sources, tally, option, value, message):
+    folder = sources.parent
+    (folder / "deep.json").write_text("[" * 100_000)
+    grid = '{"grid": {"origin": %s, "spacing": 0.05, "size": %s}}'
+    (folder / "large.json").write_text(grid % (0, 10**12))
+    (folder / "elsewhere.json").write_text(grid % (1000, 10))
+    status, _, err = prepare(command, folder, "in", option, value)
+    assert status == 1 and message in err
+    tally("impossible options of `prepare`")
+
+
+@pytest.mark.parametrize("output", ["", ".", "/", "link", "in", "x" * 300])
+def test_outputs(command, sources, output):
+    (sources.parent / "link").symlink_to("nowhere")
+    before = snapshot(sources.parent)
+    status, _, err = prepare(command, sources.parent, "in", output=output)
+    assert status == 1 and ("output: expected" in err or "too long" in err)
+    assert snapshot(sources.parent) == before
+
+
+# --------------------------------------------------------------------- options files
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n"
+    for old, new in zip("abcdefghi", "bcdefghij", strict=True)
+)
+OPTIONS_FILES = {
+    "aliases": BOMB.encode(),
+    "a loop": b"a: &a [*a]\n",
+    "deep": b"a: " + b"[" * 50_000 + b"]" * 50_000,
+    "latin": b"a: \xff\n",
+    "utf-16": "a: 1\n".encode("utf-16"),
+    "a null": b"a: \0\n",
+    "digits": b"a: " + b"9" * 5000,
+    "python": b"a: !!python/object/apply:os.system ['touch owned']\n",
+    "a list": b"- 1\n",
+    "empty": b"",
+    "many": b"".join(b"k%d: 1\n" % i for i in range(60_000)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS_FILES)
+def test_options_files(command, tmp_path, tally, name):
+    (tmp_path / "options.yaml").write_bytes(OPTIONS_FILES[name])
+    before = snapshot(tmp_path)
+    status, out, err = command(tmp_path, "check", "options.yaml")
+    assert status == 2 and not out
+    assert err.startswith("mtt-dos check: options.yaml: expected ")
+    assert err.count("\n") == 1
+    assert snapshot(tmp_path) == before
+    tally("hostile options files for `check`")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TEXTS["count.xyz"],
+        TEXTS["columns.xyz"],
+        "",
+        "pickle",
+        "1\nProperties=species:S:1:pos:R:3 dos=x\nH 0 0 0\n",
+    ],
+)
+def test_data_for_check(command, sources, tally, content):
+    folder = sources.parent
+    assert prepare(command, folder, "in")[0] == 0
+    (folder / "out" / "training.xyz").write_text(content)
+    status, out, _ = command(folder, "check", "out/options.yaml")
+    assert status == 1
+    assert "cannot be read: out/training.xyz, structure 0: " in out
+    tally("hostile data for `check`")
