@@ -4,6 +4,7 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+from metatensor.torch import Labels, TensorBlock, TensorMap
 
 
 OPTIONS = {
@@ -71,6 +72,29 @@ def as_numpy(*tensors):
     return arrays
 
 
+def tensor_map(*values, atoms=False):
+    """Make a TensorMap of one block for each tensor ``(samples, ..., columns)``."""
+    blocks = []
+    for block_values in values:
+        samples = Labels.range("system", len(block_values))
+        if atoms:
+            index = torch.arange(len(block_values))
+            samples = Labels(["system", "atom"], torch.stack([index // 2, index], 1))
+        blocks.append(
+            TensorBlock(
+                values=block_values,
+                samples=samples,
+                components=[
+                    Labels.range(f"component_{i}", size)
+                    for i, size in enumerate(block_values.shape[1:-1])
+                ],
+                properties=Labels.range("dos", block_values.shape[-1]),
+            )
+        )
+    keys = Labels(["key"], torch.arange(len(blocks)).reshape(-1, 1))
+    return TensorMap(keys, blocks)
+
+
 @pytest.fixture
 def case():
     return make_case(seed=0)
@@ -96,7 +120,7 @@ def pytest_configure(config):
     hypothesis.settings.register_profile(
         "share", derandomize=True, max_examples=20, **common
     )
-    hypothesis.settings.register_profile("torture", max_examples=2000, **common)
+    hypothesis.settings.register_profile("torture", max_examples=200, **common)
     torture = config.getoption("--torture")
     hypothesis.settings.load_profile("torture" if torture else "share")
     config.stash[COUNTS] = {}

@@ -54,8 +54,13 @@ def test_wrong_options_name_the_target():
     message = r"loss 'masked_dos' of target 'y': unknown option 'int_wieght' \(did"
     with pytest.raises(InvalidLossOptionsError, match=message):
         check({"x": "mse", "y": wrong})
-    with pytest.raises(InvalidLossOptionsError, match=r"target 'x\.gradients\.cell'"):
-        check({"x": {"gradients": {"cell": wrong}}})
+
+
+@pytest.mark.parametrize("section", ["masked_dos", {"type": "masked_dos"}])
+def test_gradients_get_another_loss(section):
+    message = r"of target 'x\.gradients\.cell': .*values only.*gradient another loss"
+    with pytest.raises(InvalidLossOptionsError, match=message):
+        check({"x": {"gradients": {"cell": section}}})
 
 
 def test_all_else_is_left_to_metatrain():

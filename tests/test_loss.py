@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import OPTIONS, make_case
+from conftest import OPTIONS, make_case, tensor_map
 from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatrain.utils.loss import LossAggregator, LossInterface, create_loss
 
@@ -12,29 +12,6 @@ from metatrain_dos.functional import masked_dos
 
 NAME = "mtt::dos"
 EXTRA = 12
-
-
-def tensor_map(*values, atoms=False):
-    """Make a TensorMap of one block for each tensor ``(samples, ..., columns)``."""
-    blocks = []
-    for block_values in values:
-        samples = Labels.range("system", len(block_values))
-        if atoms:
-            index = torch.arange(len(block_values))
-            samples = Labels(["system", "atom"], torch.stack([index // 2, index], 1))
-        blocks.append(
-            TensorBlock(
-                values=block_values,
-                samples=samples,
-                components=[
-                    Labels.range(f"component_{i}", size)
-                    for i, size in enumerate(block_values.shape[1:-1])
-                ],
-                properties=Labels.range("dos", block_values.shape[-1]),
-            )
-        )
-    keys = Labels(["key"], torch.arange(len(blocks)).reshape(-1, 1))
-    return TensorMap(keys, blocks)
 
 
 def pad(values, fill=0.0):

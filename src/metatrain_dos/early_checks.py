@@ -41,8 +41,10 @@ def with_loss_check(
     def check_first(
         model_cls: Any, data: Any, *arguments: Any, **named: Any
     ) -> dict[str, Any]:
-        for target, section in _loss_sections(data):
-            check_section(section, losses, known_types(), target)
+        for target, section, is_gradient in _loss_sections(data):
+            check_section(
+                section, losses, known_types(), target, is_gradient=is_gradient
+            )
         return validate(model_cls, data, *arguments, **named)
 
     check_first.checks_losses = True  # type: ignore[attr-defined]
@@ -54,6 +56,8 @@ def check_section(
     losses: Mapping[str, type],
     known_types: list[str],
     target: str | None = None,
+    *,
+    is_gradient: bool = False,
 ) -> None:
     """
     Check the options of one target, if its loss is one of ours.
@@ -63,6 +67,8 @@ def check_section(
     :param losses: our losses by key
     :param known_types: keys of all losses that metatrain knows
     :param target: name of the target, for the message, where it is known
+    :param is_gradient: whether the options are those of a gradient of the target; a
+        loss that is for values alone says so with ``for_gradients = False``
     :raises InvalidLossOptionsError: if the options are wrong, or the type is one of
         ours, mistyped. Other types are left to metatrain.
     """
@@ -78,6 +84,11 @@ def check_section(
                 f"{', '.join(known_types)}."
             )
         return
+    if is_gradient and not getattr(losses[key], "for_gradients", True):
+        raise InvalidLossOptionsError(
+            f"Invalid options for loss {key!r} of target {target!r}: it compares "
+            "values only, so give the gradient another loss."
+        )
     schema = getattr(losses[key], "Hypers", None)
     if schema is None:
         return
@@ -93,23 +104,24 @@ def check_section(
         raise InvalidLossOptionsError(str(error)) from None
 
 
-def _loss_sections(data: Any) -> Iterator[tuple[str | None, Any]]:
+def _loss_sections(data: Any) -> Iterator[tuple[str | None, Any, bool]]:
     """
-    Find the sections that name a loss, and their targets, in what is validated.
+    Find the sections that name a loss in what is validated.
 
     :param data: the section ``architecture`` of an options file; anything else has no
         such sections
+    :return: target, section, and whether that is about a gradient of the target
     """
     loss = _entry(_entry(data, "training"), "loss")
     if not isinstance(loss, Mapping):
-        yield None, loss
+        yield None, loss, False
         return
     for target, section in loss.items():
-        yield str(target), section
+        yield str(target), section, False
         gradients = _entry(section, "gradients")
         if isinstance(gradients, Mapping):
             for name, params in gradients.items():
-                yield f"{target}.gradients.{name}", params
+                yield f"{target}.gradients.{name}", params, True
 
 
 def _entry(options: Any, key: str) -> Any:

@@ -130,7 +130,7 @@ def validate_hypers(
         for detail in error.errors(include_url=False, include_context=False):
             name = str(detail["loc"][0])
             problems.setdefault(name, _describe(schema, name, detail))
-        where = f" of target {target!r}" if target else ""
+        where = f" of target {_shown(target)}" if target else ""
         message = f"Invalid options for loss {loss_type!r}{where}: "
         message += "; ".join(problems.values())
         known = ", ".join(sorted(set(schema.model_fields) - {"gradients"}))

@@ -31,6 +31,7 @@ class MaskedDOSLoss(LossInterface):
     """
 
     Hypers = MaskedDOSHypers
+    for_gradients = False
 
     def __init__(
         self,
