@@ -11,8 +11,7 @@ import numpy as np
 import old_project
 import pytest
 import torch
-from conftest import TINY_PET, make_case
-from metatensor.torch import Labels, TensorBlock, TensorMap
+from conftest import TINY_PET, make_case, tensor_map
 from metatomic.torch import systems_to_torch
 from metatrain.pet import PET
 from metatrain.utils.architectures import get_default_hypers
@@ -35,12 +34,6 @@ POINTS, EXTRA, STRUCTURES = 30, 12, 8
 
 # The same sums in another order, in float64; gradients of this model are about 1.
 ROUNDING = 1e-9
-
-
-def tensor_map(values):
-    samples = Labels.range("system", len(values))
-    properties = Labels.range("dos", values.shape[-1])
-    return TensorMap(Labels.single(), [TensorBlock(values, samples, [], properties)])
 
 
 def gradient_of(share, wrap=lambda model: model, reduction="mean"):

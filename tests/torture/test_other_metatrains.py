@@ -69,8 +69,8 @@ CHANGES = {
         r"\bvalidate\(",
         "check(",
         r"metatrain \S+ validates options in another way than metatrain-dos \S+ "
-        r"expects \(.*\), so wrong options of a loss will be refused only after the data "
-        r"set has been read; install a newer metatrain-dos, or metatrain 2026\.4\.1",
+        r"expects \(.*\), so wrong options of a loss will be refused only after the "
+        r"data set has been read; install a newer metatrain-dos, or metatrain 2026\.4\.1",
     ),
     "masked_dos is its own": (
         r"class LossType\(Enum\):",
