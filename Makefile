@@ -6,13 +6,16 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 # What `make torture` draws its random cases from.
 SEED ?= 0
+# Options of `make matrix`: other interpreters, releases of torch, and so on.
+MATRIX ?=
 
-.PHONY: help demo test torture docs dist bench lint format clean
+.PHONY: help demo test torture matrix docs dist bench lint format clean
 
 help:
 	@echo "make demo    train on the shipped data, draw predicted against computed DOS"
 	@echo "make test    run the test suite"
 	@echo "make torture try to break it, for hours; make test does a share of this"
+	@echo "make matrix  test with other versions of metatrain; part of make torture"
 	@echo "make docs    build the site, with its examples, in docs/_build/html"
 	@echo "make dist    build and check what a release uploads, in dist"
 	@echo "make bench   time the loss against metatrain's, on one thread"
@@ -45,6 +48,10 @@ test: $(VENV)/installed
 
 torture: $(VENV)/installed
 	$(BIN)/python -m pytest tests/torture --torture --hypothesis-seed=$(SEED)
+	$(BIN)/python tests/torture/matrix.py $(MATRIX)
+
+matrix: $(VENV)/installed
+	$(BIN)/python tests/torture/matrix.py $(MATRIX)
 
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html

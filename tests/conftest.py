@@ -182,6 +182,13 @@ def amount(request):
 
 
 @pytest.fixture(scope="session")
+def only_torture(amount):
+    """Skip what has no small share."""
+    if not amount(False, True):
+        pytest.skip("in make torture only")
+
+
+@pytest.fixture(scope="session")
 def seed(request):
     """Seed of all random cases: ``--hypothesis-seed``, or 0."""
     given = request.config.getoption("--hypothesis-seed") or "0"

@@ -266,7 +266,7 @@ class TestChangedMetatrain:
         [
             ("del loss.LossType.from_key", r"LossType.from_key"),
             ("del loss.LossType", r"enumeration LossType"),
-            ("loss.LossType = {}", r"enumeration LossType"),
+            ("loss.LossType = type('LossType', (), {})", r"enumeration LossType"),
             ("del loss.LossInterface", r"LossInterface"),
             (
                 "loss.LossType.__init__ = lambda self, key, cls, more: None",

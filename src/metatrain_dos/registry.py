@@ -15,8 +15,8 @@ Two ways in, with the same effect:
 
 - the decorator :func:`register_loss`, for scripts and notebooks.
 
-A loss from an entry point has two names: ``my_loss``, and ``my-package::my_loss``, which
-nobody else can have.
+A loss from an entry point has two keys: ``my_loss``, and ``my-package::my_loss``, which
+nobody else can take.
 """
 
 import enum
@@ -151,12 +151,15 @@ def _metatrain_losses() -> ModuleType:
     import metatrain.utils.loss as module
 
     loss_type = getattr(module, "LossType", None)
+    members: list[Any] | None = None
+    if isinstance(loss_type, enum.EnumMeta):
+        members = list(loss_type)
     for holds, what in (
         (hasattr(module, "LossInterface"), "LossInterface"),
-        (isinstance(loss_type, enum.EnumMeta), "enumeration LossType"),
+        (members is not None, "enumeration LossType"),
         (hasattr(loss_type, "from_key"), "LossType.from_key"),
-        (all(hasattr(m, "key") for m in loss_type or ()), "LossType.key"),
-        (all(hasattr(m, "cls") for m in loss_type or ()), "LossType.cls"),
+        (all(hasattr(member, "key") for member in members or ()), "LossType.key"),
+        (all(hasattr(member, "cls") for member in members or ()), "LossType.cls"),
     ):
         if not holds:
             raise _changed(what)
