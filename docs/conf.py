@@ -34,7 +34,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "README.md", "**/sg_execution_times.rst"]
+exclude_patterns = ["_build", "README.md", "**sg_execution_times.rst"]
 # Pages may be written before others that they are listed with.
 suppress_warnings = ["toc.empty_glob"]
 

@@ -369,14 +369,16 @@ FIGURES = {
 }
 
 
-def draw_all(folder: Path) -> None:
+def draw_all(folder, figures=FIGURES, make_scene=Scene):
     """
-    Draw every figure, for light and for dark pages.
+    Draw figures, for light and for dark pages.
 
     :param folder: where to; ``NAME.svg`` and ``NAME-dark.svg``
+    :param figures: name -> function of a scene and colours
+    :param make_scene: what makes the scene
     """
     folder.mkdir(exist_ok=True)
-    scene = Scene()
+    scene = make_scene()
     for suffix, colors in (("", LIGHT), ("-dark", DARK)):
         ink = dict.fromkeys(
             (
@@ -389,7 +391,7 @@ def draw_all(folder: Path) -> None:
             colors["text"],
         )
         with mpl.rc_context({**STYLE, **ink}):
-            for name, draw in FIGURES.items():
+            for name, draw in figures.items():
                 draw(scene, colors).savefig(
                     folder / f"{name}{suffix}.svg",
                     transparent=True,
