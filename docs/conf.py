@@ -36,7 +36,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "README.md", "**sg_execution_times.rst"]
 # Pages may be written before others that they are listed with.
-suppress_warnings = ["toc.empty_glob"]
+suppress_warnings = ["toc.not_readable"]
 
 # Markdown reads the same on a code-hosting site: dollars for equations, `#heading`
 # links.
