@@ -55,6 +55,7 @@ matrix: $(VENV)/installed
 
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
 
 dist: $(VENV)/installed-dist
 	rm -rf dist

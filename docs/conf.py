@@ -1,7 +1,9 @@
 """Build the site: ``make docs``."""
 
+import inspect
 import shutil
 import sys
+import typing
 from pathlib import Path
 
 from docutils import nodes
@@ -15,6 +17,7 @@ import draw_theory  # noqa: E402
 import elsewhere  # noqa: E402
 
 import metatrain_dos  # noqa: E402
+from metatrain_dos.hypers import MaskedDOSHypers  # noqa: E402
 
 
 project = "metatrain-dos"
@@ -32,9 +35,9 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "README.md", "**/sg_execution_times.rst"]
+exclude_patterns = ["_build", "README.md", "**sg_execution_times.rst"]
 # Pages may be written before others that they are listed with.
-suppress_warnings = ["toc.empty_glob"]
+suppress_warnings = ["toc.not_readable"]
 
 # Markdown reads the same on a code-hosting site: dollars for equations, `#heading`
 # links.
@@ -47,6 +50,25 @@ autodoc_class_signature = "mixed"
 python_maximum_signature_line_length = 72
 python_use_unqualified_type_names = True
 add_module_names = False
+viewcode_follow_imported_members = False
+
+# A reference to something of ours that is nowhere on the site is a mistake. Types of
+# others are linked where `elsewhere.py` knows them.
+nitpicky = True
+nitpick_ignore_regex = [("py:class", r"(?!metatrain_dos).*|.*\.(Loss|Schema)")]
+
+# Options have the types that they have in an options file; what checks them is for the
+# code alone.
+MaskedDOSHypers.__annotations__ = typing.get_type_hints(MaskedDOSHypers)
+MaskedDOSHypers.__signature__ = inspect.Signature(
+    inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=field.default,
+        annotation=MaskedDOSHypers.__annotations__[name],
+    )
+    for name, field in MaskedDOSHypers.model_fields.items()
+)
 
 # Links to other projects come from small inventories in this folder, so that the build
 # needs no network and gives the same site everywhere.

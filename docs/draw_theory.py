@@ -12,15 +12,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from metatrain_dos.alignment import alignment_costs, best_shift, window
 from metatrain_dos.discretization import Discretization
 from metatrain_dos.functional import (
-    alignment_costs,
-    best_shift,
     cumulative_term,
     front_tail_term,
     gradient_term,
     masked_term,
-    window,
 )
 from metatrain_dos.grid import EnergyGrid
 from metatrain_dos.readers import read_extxyz

@@ -17,6 +17,18 @@ PROJECTS = {
                 "pathlib.Path": "library/pathlib.html#pathlib.Path",
                 "str": "library/stdtypes.html#str",
                 "tuple": "library/stdtypes.html#tuple",
+                **{
+                    f"collections.abc.{name}": (
+                        f"library/collections.abc.html#collections.abc.{name}"
+                    )
+                    for name in (
+                        "Callable",
+                        "Iterable",
+                        "Iterator",
+                        "Mapping",
+                        "Sequence",
+                    )
+                },
             },
             "py:exception": {
                 "TypeError": "library/exceptions.html#TypeError",
@@ -38,7 +50,11 @@ PROJECTS = {
     ),
     "ase": (
         "https://ase-lib.org/",
-        {"py:class": {"ase.Atoms": "ase/atoms.html#ase.Atoms"}},
+        {
+            "py:class": dict.fromkeys(
+                ("ase.Atoms", "ase.atoms.Atoms"), "ase/atoms.html#ase.Atoms"
+            )
+        },
     ),
     "metatensor": (
         "https://docs.metatensor.org/latest/",

@@ -13,15 +13,13 @@ import torch
 from commands import DATA
 
 from metatrain_dos import EnergyGrid, density_of_states, trust_mask
-from metatrain_dos.alignment import alignment_costs
+from metatrain_dos.alignment import alignment_costs, best_shift, window
 from metatrain_dos.functional import (
-    best_shift,
     cumulative_term,
     front_tail_term,
     gradient_term,
     masked_dos,
     masked_term,
-    window,
 )
 from metatrain_dos.readers import read_extxyz
 

@@ -77,6 +77,18 @@ def test_what_is_in_the_wheel(wheel):
     assert line.startswith("import ")
 
 
+def test_the_source_distribution_builds_offline(wheel, tmp_path):
+    """As a distribution does, with hatchling and nothing else."""
+    (source,) = wheel.parent.glob("*.tar.gz")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    offline = ["--no-index", "--no-build-isolation", "--wheel-dir", tmp_path]
+    succeed(*pip, *offline, source)
+    (again,) = tmp_path.glob("*.whl")
+    assert again.name == wheel.name
+    names = [zipfile.ZipFile(path).namelist() for path in (wheel, again)]
+    assert names[0] == names[1]
+
+
 class TestWheel:
     def test_metatrain_knows_the_loss(self, fresh):
         assert succeed(fresh, "-c", FIND) == "metatrain_dos.loss"

@@ -3,8 +3,7 @@
 import torch
 from metatrain.utils.loss import LossInterface
 
-from metatrain_dos.alignment import best_shift
-from metatrain_dos.functional import window
+from metatrain_dos.alignment import best_shift, window
 
 
 class AlignedL1(LossInterface):

@@ -80,6 +80,20 @@ def best_shift(
         return tied.to(torch.uint8).argmax(dim=1)
 
 
+def window(predictions: Tensor, shift: Tensor, points: int) -> Tensor:
+    """
+    Cut out of every prediction the columns that its target is compared with.
+
+    :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
+    :param shift: shift of each sample, ``(samples,)``
+    :param points: number of columns of the target
+    :return: ``(samples, ..., points)``, states/eV
+    """
+    columns = torch.arange(points, device=shift.device)
+    index = per_component(shift, predictions) + columns
+    return predictions.gather(-1, index.expand(*predictions.shape[:-1], points))
+
+
 def fast_fft_size(columns: int) -> int:
     """
     Find the smallest length that fast Fourier transforms are good at.
@@ -179,3 +193,9 @@ def weigh_ends_(values: Tensor) -> Tensor:
 def sum_components(values: Tensor) -> Tensor:
     """Add up everything behind the first axis: ``(samples, ...) -> (samples,)``."""
     return values.flatten(1).sum(1) if values.dim() > 1 else values
+
+
+def per_component(shift: Tensor, like: Tensor) -> Tensor:
+    """Give every component of a sample its shift: ``(samples, ..., 1)``."""
+    per_sample = shift.view(-1, *[1] * (like.dim() - 1))
+    return per_sample.expand(*like.shape[:-1], 1)

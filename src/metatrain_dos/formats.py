@@ -14,8 +14,8 @@ class Writer(Protocol):
     Write structures one after another.
 
     A structure carries its targets and masks in its info, padded, ``(columns,)`` each.
-    What :meth:`encode` makes of it is made anywhere, also in another process;
-    :meth:`write` is then called in the order of the file.
+    What ``encode`` makes of it is made anywhere, also in another process;
+    ``write`` is then called in the order of the file.
     """
 
     suffix: ClassVar[str]

@@ -25,18 +25,24 @@ mask is false never matters, not even when it is NaN; in :func:`masked_dos` and
 trapezoidal.
 
 This module is the specification in executable form; how the best shift is found is in
-:mod:`metatrain_dos.alignment`. :mod:`metatrain_dos.fused` computes the same number, and
+:mod:`metatrain_dos.alignment`. ``metatrain_dos.fused`` computes the same number, and
 its gradient, in fewer passes over memory.
 """
 
 import torch
 from torch import Tensor
 
-from .alignment import alignment_costs, best_shift, front_tails, sum_components
+from .alignment import (
+    best_shift,
+    front_tails,
+    per_component,
+    sum_components,
+    window,
+)
+from .shapes import check_inputs
 
 
 __all__ = [
-    "alignment_costs",
     "best_shift",
     "cumulative_term",
     "front_tail_term",
@@ -171,7 +177,7 @@ def front_tail_term(
     :return: ``(samples,)``, states\ :sup:`2`/eV
     """
     tails = front_tails(predictions, grid_spacing)
-    return sum_components(tails.gather(-1, _per_component(shift, tails)).squeeze(-1))
+    return sum_components(tails.gather(-1, per_component(shift, tails)).squeeze(-1))
 
 
 def gradient_term(
@@ -201,7 +207,7 @@ def gradient_term(
         weight * predictions[..., k : columns - reach + k]
         for k, weight in enumerate(STENCIL)
     )
-    position = torch.arange(columns, device=mask.device) - _per_component(shift, mask)
+    position = torch.arange(columns, device=mask.device) - per_component(shift, mask)
     unmasked = ~mask.gather(-1, position.clamp(0, points - 1).expand_as(predictions))
     free = (position >= points) | (unmasked & (position >= 0))
 
@@ -239,84 +245,9 @@ def cumulative_term(
     return sum_components(torch.trapezoid(mask[..., 1:] * excess**2, dx=grid_spacing))
 
 
-def window(predictions: Tensor, shift: Tensor, points: int) -> Tensor:
-    """
-    Cut out of every prediction the columns that its target is compared with.
-
-    :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
-    :param shift: shift of each sample, ``(samples,)``
-    :param points: number of columns of the target
-    :return: ``(samples, ..., points)``, states/eV
-    """
-    return predictions.gather(-1, window_index(predictions, shift, points))
-
-
-def window_index(predictions: Tensor, shift: Tensor, points: int) -> Tensor:
-    """
-    Number the columns of every prediction that its target is compared with.
-
-    :param predictions: predicted DOS, ``(samples, ..., points + E)``
-    :param shift: shift of each sample, ``(samples,)``
-    :param points: number of columns of the target
-    :return: ``(samples, ..., points)``, int64
-    """
-    columns = torch.arange(points, device=shift.device)
-    index = _per_component(shift, predictions) + columns
-    return index.expand(*predictions.shape[:-1], points)
-
-
-def check_inputs(predictions: Tensor, targets: Tensor, mask: Tensor) -> None:
-    """
-    Refuse tensors that do not belong together, before anything can broadcast.
-
-    :param predictions: predicted DOS
-    :param targets: computed DOS
-    :param mask: true where the target is to be compared
-    :raises TypeError: if ``mask`` is not boolean, or the dtypes differ
-    :raises ValueError: if the shapes do not belong together
-    """
-    if mask.dtype != torch.bool:
-        raise TypeError(
-            f"mask: expected a tensor of torch.bool, got {mask.dtype}; convert it with "
-            "mask.bool()"
-        )
-    if not predictions.is_floating_point() or targets.dtype != predictions.dtype:
-        raise TypeError(
-            "targets: expected the floating point dtype of predictions "
-            f"({predictions.dtype}), got {targets.dtype}; convert with "
-            "targets.to(predictions.dtype)"
-        )
-    if mask.shape != targets.shape:
-        raise ValueError(
-            f"mask: expected the shape of targets {tuple(targets.shape)}, got "
-            f"{tuple(mask.shape)}; each value of a target needs its own mask value"
-        )
-    if targets.dim() < 2 or targets.shape[-1] == 0:
-        raise ValueError(
-            "targets: expected shape (samples, ..., points) with at least one point, "
-            f"got {tuple(targets.shape)}; add the missing axis, for example with "
-            "targets.unsqueeze(0)"
-        )
-    if predictions.shape[:-1] != targets.shape[:-1] or (
-        predictions.shape[-1] < targets.shape[-1]
-    ):
-        raise ValueError(
-            f"predictions: expected shape {(*targets.shape[:-1], 'points + E')} for "
-            f"targets of shape {tuple(targets.shape)}, got {tuple(predictions.shape)}; "
-            "samples and components must agree, and a prediction has at least as many "
-            "columns as its target"
-        )
-
-
 def _masked_error(
     predictions: Tensor, targets: Tensor, mask: Tensor, shift: Tensor
 ) -> Tensor:
     """Subtract the targets where they count, ``(samples, ..., points)``."""
     error = window(predictions, shift, targets.shape[-1]) - targets
     return torch.where(mask, error, 0)
-
-
-def _per_component(shift: Tensor, like: Tensor) -> Tensor:
-    """Give every component of a sample its shift: ``(samples, ..., 1)``."""
-    per_sample = shift.view(-1, *[1] * (like.dim() - 1))
-    return per_sample.expand(*like.shape[:-1], 1)

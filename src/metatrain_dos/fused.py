@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from . import compiled, functional
+from .shapes import check_inputs
 
 
 Watch = Callable[[Tensor, Tensor], None]
@@ -50,7 +51,7 @@ def masked_dos(
         terms, shift = functional.weighted_terms(predictions, targets, mask, **options)
         loss = terms.sum(-1)
     else:
-        functional.check_inputs(predictions, targets, mask)
+        check_inputs(predictions, targets, mask)
         loss, terms, shift = _Compiled.apply(predictions, targets, mask, options)
     if watch is not None:
         watch(terms.detach(), shift)

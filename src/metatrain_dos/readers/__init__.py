@@ -41,8 +41,8 @@ class Reader(NamedTuple):
 
     :param pattern: shell pattern of the file name, in lower case
     :param read: function from a path to one calculation, or to several
-    :param mark: text that is among the first :data:`HEAD` bytes of every such file;
-        empty where the name says enough
+    :param mark: text that is near the beginning of every such file; empty where the
+        name says enough
     """
 
     pattern: str
@@ -75,9 +75,9 @@ def find_reader(path: str | Path) -> Reader | None:
     Find the reader of a file without reading it.
 
     Names decide first, at no cost; only a file whose name fits a reader with a mark is
-    opened, to look at its first :data:`HEAD` bytes. A file that cannot be opened gets
-    the first reader that its name fits, whose error says why. Pipes and devices, which
-    may have no end, are no files.
+    opened, to look at its beginning. A file that cannot be opened gets the first reader
+    that its name fits, whose error says why. Pipes and devices, which may have no end,
+    are no files.
 
     :param path: file, or a folder that is one calculation
     :return: the reader; ``None`` for files of another kind

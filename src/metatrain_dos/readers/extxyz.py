@@ -19,8 +19,8 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
     Read calculations from an extended XYZ file, one at a time.
 
     Every structure needs ``eigenvalues`` (eV) and ``kpoint_weights`` in its info, in
-    the form that :func:`calculation_to_atoms` gives them; ``spin_channels`` (1),
-    ``fermi_level`` (eV) and ``n_electrons`` are optional.
+    the form that :func:`~metatrain_dos.calculation.calculation_to_atoms` gives them;
+    ``spin_channels`` (1), ``fermi_level`` (eV) and ``n_electrons`` are optional.
 
     :param path: file to read
     :return: calculations in the order of the file
