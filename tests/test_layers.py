@@ -101,7 +101,11 @@ def test_nothing_imports_the_command(module):
 # Modules that load torch when they are imported. All others must not, new ones too, so
 # that a command says what is wrong with its arguments before anybody has to wait.
 LOAD_TORCH = {
-    *("alignment", "evaluation", "functional", "fused", "loss", "shapes"),
+    *("alignment", "evaluation", "functional", "fused", "loss", "shapes", "tensors"),
+    *("model_files", "models", "term_sums", "training_log"),
+    *("evaluating.choice", "evaluating.comparison", "evaluating.drawing"),
+    *("evaluating.evaluate", "evaluating.page", "evaluating.table"),
+    *("predicting.calculator", "predicting.predict"),
     *(name for name in MODULES if name.split(".")[0] == "compiled"),
 }
 

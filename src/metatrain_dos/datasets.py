@@ -51,7 +51,8 @@ def training_frame(
     :param calculation: structure and eigenvalues
     :param discretization: grid and padding
     :return: structure with ``dos`` (states/eV) and ``dos_mask`` in its info, and
-        ``highest_occupied`` (eV, on the axis of the grid) where it is known
+        ``n_electrons`` and ``highest_occupied`` (eV, on the axis of the grid) where they
+        are known
     """
     front = discretization.extra_targets
     atoms = calculation.atoms.copy()
@@ -65,6 +66,8 @@ def training_frame(
     if occupied is not None:
         zero = reference_energy(calculation, discretization.reference)
         atoms.info["highest_occupied"] = round(occupied - zero, DECIMALS)
+    if calculation.n_electrons is not None:
+        atoms.info["n_electrons"] = calculation.n_electrons
     return atoms
 
 

@@ -48,7 +48,7 @@ def add_grid(group: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar="FILE",
         help="grid.json of the data set that the model was trained on (default: that "
-        "next to the model; else what the loss of the training says)",
+        "next to the model, or to the data; else what the loss of the training says)",
     )
     group.add_argument(
         "--grid-spacing",

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ..model_arguments import add_grid, add_model
 from .plan import Plan
 
 
@@ -53,8 +54,8 @@ def add_parser(commands: Any) -> None:
         "that of the training where the model or an options.yaml next to it says so, "
         "else 1)",
     )
-    _add_model(parser.add_argument_group("the model"))
-    _add_grid(parser.add_argument_group("what the columns of its prediction are"))
+    add_model(parser.add_argument_group("the model"))
+    add_grid(parser.add_argument_group("what the columns of its prediction are"))
     parser.set_defaults(run=run)
 
 
@@ -81,54 +82,3 @@ def run(arguments: argparse.Namespace) -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"mtt-dos evaluate: {error}")
     print("\n".join(lines))
-
-
-def _add_model(group: argparse._ArgumentGroup) -> None:
-    """Add how the model is used."""
-    group.add_argument(
-        "--target",
-        metavar="NAME",
-        help="output of the model (default: the only one that can be a DOS)",
-    )
-    group.add_argument(
-        "--device",
-        metavar="DEVICE",
-        help="cpu, cuda, cuda:1... (default auto: a GPU where there is one)",
-    )
-    group.add_argument(
-        "--batch-size",
-        type=int,
-        metavar="STRUCTURES",
-        help="that are predicted at once (default 16)",
-    )
-    group.add_argument(
-        "--extensions",
-        type=Path,
-        metavar="FOLDER",
-        help="compiled extensions of an exported model (default: `extensions` next to "
-        "it, if it is there)",
-    )
-
-
-def _add_grid(group: argparse._ArgumentGroup) -> None:
-    """Add what says where the columns are."""
-    group.add_argument(
-        "--grid",
-        type=Path,
-        metavar="FILE",
-        help="grid.json of the data set that the model was trained on (default: that "
-        "next to the model, or to the data; else what the loss of the training says)",
-    )
-    group.add_argument(
-        "--grid-spacing",
-        dest="spacing",
-        type=float,
-        metavar="EV",
-        help="distance between two columns, instead of what is found",
-    )
-    group.add_argument(
-        "--extra-targets",
-        type=int,
-        metavar="COLUMNS",
-        help="columns in front of those of a target, instead of what is found",
-    )
