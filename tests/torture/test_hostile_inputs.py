@@ -141,7 +141,7 @@ def sources(tmp_path):
 
 
 def prepare(command, folder, *arguments, output="out"):
-    return command(folder, "prepare", *arguments, "-o", output, "--workers", "1")
+    return command(folder, "prepare", "--workers", "1", "-o", output, *arguments)
 
 
 def test_pipes_devices_and_loops(command, sources, tally):

@@ -149,6 +149,8 @@ def _inspect(
         for sample in progress(f"Checking {section.name}", "structures", found):
             inspection.add(section, sample)
             seen += 1
+        if seen == 0 and section.indices is None:
+            raise ValueError("there is none")
     except Exception as error:  # files can be broken in many ways
         keys = (*section.keys, "systems", "read_from")
         _cannot_be_read(checks, keys, error, f"{section.source}, structure {seen}: ")
