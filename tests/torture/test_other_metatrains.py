@@ -70,7 +70,8 @@ CHANGES = {
         "check(",
         r"metatrain \S+ validates options in another way than metatrain-dos \S+ "
         r"expects \(.*\), so wrong options of a loss will be refused only after the "
-        r"data set has been read; install a newer metatrain-dos, or metatrain 2026\.4\.1",
+        r"data set has been read; install a newer metatrain-dos, or metatrain "
+        r"2026\.4\.1",
     ),
     "masked_dos is its own": (
         r"class LossType\(Enum\):",

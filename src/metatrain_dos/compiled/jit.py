@@ -32,6 +32,8 @@ def compiled(function: Function) -> Function:
         # By default it is next to the source, where pip would leave it behind.
         numba.config.CACHE_DIR = folder
         fast: Function = numba.njit(function, cache=bool(folder), **options)
+    except RuntimeError:  # numba keeps nothing for sources in a zip file
+        fast = numba.njit(function, **options)
     finally:
         numba.config.CACHE_DIR = chosen
     return fast
