@@ -36,8 +36,6 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "README.md", "**sg_execution_times.rst"]
-# Pages may be written before others that they are listed with.
-suppress_warnings = ["toc.not_readable"]
 
 # Markdown reads the same on a code-hosting site: dollars for equations, `#heading`
 # links.

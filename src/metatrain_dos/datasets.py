@@ -51,8 +51,8 @@ def training_frame(
     :param calculation: structure and eigenvalues
     :param discretization: grid and padding
     :return: structure with ``dos`` (states/eV) and ``dos_mask`` in its info, and
-        ``n_electrons`` and ``highest_occupied`` (eV, on the axis of the grid) where they
-        are known
+        where they are known, ``n_electrons`` and ``highest_occupied`` (eV, on the axis
+        of the grid)
     """
     front = discretization.extra_targets
     atoms = calculation.atoms.copy()

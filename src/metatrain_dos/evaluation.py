@@ -11,15 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .alignment import best_shift
-from .functional import (
-    check_inputs,
-    cumulative_term,
-    front_tail_term,
-    gradient_term,
-    masked_term,
-    window,
-)
+from .alignment import best_shift, window
+from .functional import cumulative_term, front_tail_term, gradient_term, masked_term
+from .shapes import check_inputs
 from .tensors import as_tensor, rows_like, without_padding
 
 

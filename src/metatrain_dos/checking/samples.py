@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import ase
 import numpy as np
 from omegaconf import OmegaConf
 
