@@ -20,6 +20,7 @@ from bench_trainings import divided
 from metatrain_dos.analysis import fermi_level
 from metatrain_dos.discretization import Discretization
 from metatrain_dos.evaluation import align
+from metatrain_dos.predicting.predictor import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE
 
 
 CONDITIONS = {"consistent": "energies as computed", "moved": "moved by up to 4 eV"}
@@ -35,9 +36,6 @@ RIVALS = {
     "mse": "mse",
     "mse, Fermi level": "mse, Fermi level",
 }
-
-# A model's noise is larger than what a computed DOS has in a gap.
-NOISE = {"threshold": 0.1, "tolerance": 0.1}
 
 
 def errors(folder, calculations):
@@ -78,10 +76,14 @@ def errors(folder, calculations):
 
 
 def level(dos, energies, electrons):
-    """Find the Fermi level; the end of the DOS where it holds too few electrons."""
+    """Find the Fermi level as `mtt-dos predict` does; the end if there is none."""
+    options = {
+        "threshold": DEFAULT_THRESHOLD,
+        "tolerance": DEFAULT_TOLERANCE * electrons,
+    }
     try:
-        return float(fermi_level(dos, energies, electrons, **NOISE))
-    except ValueError:
+        return float(fermi_level(dos, energies, electrons, **options))
+    except ValueError:  # too few states
         return float(energies[-1])
 
 
@@ -93,6 +95,10 @@ def collect(output):
         for done in sorted(output.glob(f"{condition}/*/*/done.json")):
             name, seed = done.parent.parts[-2:]
             found[condition][name][int(seed)] = errors(done.parent, calculations)
+    # A Fermi level moves with the energies, so that these trainings would be the same.
+    for name, seeds in found["consistent"].items():
+        if "Fermi" in name:
+            found["moved"][name] = seeds
     return found
 
 
@@ -149,7 +155,8 @@ def draw(found, path):
                 panel.plot(dots, [place] * len(dots), "o", color=color, ms=4)
             panel.spines[["top", "right"]].set_visible(False)
             panel.set_yticks(range(len(names)), [RIVALS[name] for name in names])
-            if row is panels[-1]:
+            panel.tick_params(labelsize=9)
+            if condition == list(found)[-1]:
                 panel.set_xlabel(f"error of the {label}", fontsize=9)
         row[0].invert_yaxis()
         row[0].set_title(CONDITIONS[condition], loc="left", fontsize=10)
