@@ -11,7 +11,6 @@ import torch
 from metatomic.torch import systems_to_torch
 from omegaconf import OmegaConf
 from processes import mtt
-from training import MODELS, extensions
 
 from metatrain_dos.axes import PredictionAxis, find_axis, training_loss
 from metatrain_dos.models import DOSModel
@@ -21,12 +20,8 @@ from metatrain_dos.models import DOSModel
 ROUNDING = {"rtol": 1e-4, "atol": 1e-5}
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
-def trained(request, train):
-    folder, _, discretization = train(request.param)
-    return folder, discretization
-
-
+# PET alone: a process that has loaded compiled extensions from the folder of another
+# model ends at once when the package that they come from is imported later.
 @pytest.fixture(scope="module")
 def pet(train):
     folder, _, discretization = train("pet")
@@ -37,9 +32,8 @@ def predict(model, structures, **options):
     return list(model.predict(structures, **options))
 
 
-def test_file_and_checkpoint_are_the_same(trained):
-    folder, discretization = trained
-    structures = ase.io.read(folder / "test.xyz", ":")
+def test_file_and_checkpoint_are_the_same(pet):
+    folder, discretization, structures = pet
     exported = DOSModel.load(folder / "model.pt")
     checkpoint = DOSModel.load(folder / "model.ckpt")
     assert exported.target == checkpoint.target == "mtt::dos"
@@ -50,17 +44,14 @@ def test_file_and_checkpoint_are_the_same(trained):
         np.testing.assert_allclose(one, other, **ROUNDING)
 
 
-def test_as_mtt_eval_which_writes_a_row_for_each_atom(trained):
-    folder, _ = trained
+def test_as_mtt_eval_which_writes_a_row_for_each_atom(pet):
+    folder, _, structures = pet
     (folder / "predict.yaml").write_text("systems: test.xyz\n")
     status, log = mtt(
-        *("eval", "model.pt", "predict.yaml", "-o", "predicted.mts"),
-        *extensions(folder),
-        folder=folder,
+        *("eval", "model.pt", "predict.yaml", "-o", "predicted.mts"), folder=folder
     )
     assert status == 0, log
     block = mts.load(str(next(folder.glob("predicted*.mts")))).block()
-    structures = ase.io.read(folder / "test.xyz", ":")
     model = DOSModel.load(folder / "model.pt")
     sizes = [len(atoms) for atoms in structures]
     systems = block.samples.column("system").numpy()

@@ -77,7 +77,8 @@ class DOSModel:
 
         A checkpoint of metatrain (``.ckpt``) is a pickle, which runs whatever code it
         holds when it is loaded. An exported model (``.pt``) is TorchScript, which
-        runs no Python, but loads the compiled extensions that it names.
+        runs no Python, but loads the compiled extensions that it names. A process that
+        has loaded those of SOAP-BPNN from a folder cannot load its checkpoints later.
 
         :param path: ``.pt`` or ``.ckpt``
         :param target: name of the output; the only one that can be a DOS unless given
