@@ -11,7 +11,7 @@ import numpy as np
 import old_project
 import pytest
 import torch
-from conftest import TINY_PET, make_case, tensor_map
+from conftest import make_case, tensor_map
 from metatomic.torch import systems_to_torch
 from metatrain.pet import PET
 from metatrain.utils.architectures import get_default_hypers
@@ -25,6 +25,7 @@ from metatrain.utils.neighbor_lists import (
     get_requested_neighbor_lists,
     get_system_with_neighbor_lists,
 )
+from training import TINY_PET
 
 from metatrain_dos import MaskedDOSLoss
 
