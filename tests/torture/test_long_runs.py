@@ -1,7 +1,9 @@
 """What only long trainings would show: leaks, kills, restarts, and other machines."""
 
+import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,9 +73,29 @@ def test_the_same_twice(amount, tally):
 
 EPOCHS = 16
 KILLED_AFTER = 4
+RATE = 1e-3
 LOSSES = re.compile(
     r"Epoch: +(\d+) .*training loss: (\S+) .*validation loss: (\S+) ", re.MULTILINE
 )
+
+
+# metatrain makes the scheduler after it has restored the optimizer, which sets the
+# learning rate to that of step 0, and then restores the scheduler, which does not set
+# it. So one step is taken with that rate. This is `mtt` without that flaw.
+MENDED_MTT = """
+import sys
+from metatrain.__main__ import main
+from torch.optim.lr_scheduler import LambdaLR
+
+def load_state_dict(self, state, load=LambdaLR.load_state_dict):
+    load(self, state)
+    for group, rate in zip(self.optimizer.param_groups, self.get_last_lr()):
+        group["lr"] = rate
+
+LambdaLR.load_state_dict = load_state_dict
+sys.argv[0] = "mtt"
+main()
+"""
 
 
 def make_project(folder, loss):
@@ -82,7 +104,8 @@ def make_project(folder, loss):
 
     metatrain seeds its generators at each start, a restart, too, so that a training
     goes on with other batches and rotations than it would have had. So here all is in
-    one batch, and the model sees no rotations.
+    one batch, and the model sees no rotations. Another order within that batch changes
+    float64 numbers too little to be seen in a log.
     """
     old_project.write(folder)
     path = folder / "options.yaml"
@@ -93,17 +116,20 @@ def make_project(folder, loss):
     return folder
 
 
-def command(folder, *more):
+def command(folder, *more, mtt=(MTT,)):
     changes = {
         "training.num_epochs": EPOCHS,
         "training.batch_size": old_project.STRUCTURES,
         "training.checkpoint_interval": 1,
+        "training.learning_rate": RATE,
+        "training.warmup_fraction": 0.0,
         "model.bpnn.num_neurons_per_layer": 8,
     }
     overrides = [f"architecture.{key}={value}" for key, value in changes.items()]
+    overrides.append("base_precision=64")
     arguments = [word for change in overrides for word in ("-r", change)]
     return {
-        "args": [MTT, "train", "options.yaml", *arguments, *more],
+        "args": [*mtt, "train", "options.yaml", *arguments, *more],
         "cwd": folder,
         "env": {**os.environ, "OMP_NUM_THREADS": "1"},
         "stdout": subprocess.PIPE,
@@ -145,22 +171,39 @@ def kill_in_the_middle(folder):
     return log
 
 
-def test_killed_and_restarted(uninterrupted, tmp_path, tally):
-    loss, _, expected = uninterrupted
-    folder = make_project(tmp_path, loss)
-    first = losses(kill_in_the_middle(folder))
-    done = subprocess.run(**command(folder, "--restart", "auto"))
+def restart(folder, mtt=(MTT,)):
+    """Train on; return the losses, and the learning rate of the first step."""
+    done = subprocess.run(**command(folder, "--restart", "auto", mtt=mtt))
     assert done.returncode == 0, done.stdout
     assert "Restarting training from 'outputs" in done.stdout
-    second = losses(done.stdout)
-    assert max(second) == EPOCHS - 1 and 0 < min(second) < EPOCHS - 1
+    (rate,) = re.findall(r"Initial learning rate: (\S+)", done.stdout)
+    return losses(done.stdout), float(rate)
+
+
+def test_killed_and_restarted(uninterrupted, tmp_path, tally):
+    loss, _, expected = uninterrupted
+    folder = make_project(tmp_path / "killed", loss)
+    first = losses(kill_in_the_middle(folder))
+    copy = shutil.copytree(folder, tmp_path / "copy")
     # The same seed: what came before the kill is the same to the last printed digit.
     assert all(expected[epoch] == values for epoch, values in first.items())
-    # Not the same: 0.24 % was seen. Why is not known yet; mse is the control.
-    for epoch, values in second.items():
-        assert values == pytest.approx(expected[epoch], rel=1e-2)
-    assert expected[EPOCHS - 1][0] < 0.99 * expected[0][0]  # it learns
-    tally("trainings killed and restarted")
+    assert expected[EPOCHS - 1][0] < expected[0][0]  # it learns
+
+    mended, rate = restart(copy, mtt=(sys.executable, "-c", MENDED_MTT))
+    start = min(mended)
+    assert list(mended) == list(range(start, EPOCHS)) and start >= KILLED_AFTER
+    assert rate == pytest.approx(RATE * (1 + math.cos(math.pi * start / EPOCHS)) / 2)
+    # All else is restored, so that what follows is the same to the last printed digit.
+    assert mended == {epoch: expected[epoch] for epoch in mended}
+
+    found, rate = restart(folder)
+    assert rate == RATE  # of step 0: the one difference that is left
+    assert list(found) == list(mended)
+    assert found[start][0] == expected[start][0]  # before that step
+    assert found[EPOCHS - 1][0] < expected[0][0]
+    pairs = [(found[epoch][0], expected[epoch][0]) for epoch in found]
+    print(f"largest difference: {max(abs(a / b - 1) for a, b in pairs):.2%}")
+    tally("trainings killed and restarted", 2)
 
 
 def test_checkpoints_need_no_plugin(uninterrupted, tally):
