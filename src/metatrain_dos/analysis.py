@@ -2,7 +2,7 @@ r"""
 Read electron count, Fermi level and gap off a density of states.
 
 Below, :math:`N(E)` is the number of states below an energy, as
-:func:`~metatrain_dos.counting.states_below` counts them.
+:func:`states_below` counts them.
 """
 
 from dataclasses import dataclass
