@@ -95,7 +95,8 @@ class TestTraining:
         loss = terms.sum(-1).mean().item()
         assert loss == pytest.approx(best["validation loss"], **tolerance)
         logged = [best[f"validation mtt::dos {name} term"] for name in TERMS]
-        assert logged == pytest.approx(terms.mean(0).tolist(), **tolerance)
+        # slopes are differences of numbers that have seven digits
+        assert logged == pytest.approx(terms.mean(0).tolist(), rel=1e-2)
         # to a thousandth of an eV
         shift = 0.05 * shift.double()
         found = [best["validation mtt::dos shift"]]

@@ -1,6 +1,9 @@
-"""Options of commands that use a trained model."""
+"""What commands that use a trained model have in common."""
 
 import argparse
+import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -63,3 +66,23 @@ def add_grid(group: argparse._ArgumentGroup) -> None:
         metavar="COLUMNS",
         help="columns in front of those of a target, instead of what is found",
     )
+
+
+def run_with_model(command: str, work: Callable[[], list[str]]) -> None:
+    """
+    Do the work of a command and print what it says, or what is wrong.
+
+    :param command: name of the command
+    :param work: does it, and returns lines for the terminal
+    """
+    try:
+        with warnings.catch_warnings():
+            # metatrain's own, and those of its dependencies
+            warnings.filterwarnings("ignore", module=r"(metatrain|metatomic|torch)\.")
+            lines = work()
+    except KeyboardInterrupt:
+        print(f"mtt-dos {command}: interrupted, and nothing written", file=sys.stderr)
+        sys.exit(130)
+    except (OSError, ValueError) as error:
+        sys.exit(f"mtt-dos {command}: {error}")
+    print("\n".join(lines))

@@ -181,7 +181,8 @@ def _add_member(loss_type: Any, key: str, cls: type) -> None:
 
     try:
         extend_enum(loss_type, key.upper(), (key, cls))
-        holds = loss_type.from_key(key).cls is cls
+        # not by from_key, which may be waiting to register a plugin
+        holds = _members(loss_type).get(key) is cls
     except Exception:
         holds = False
     if not holds:

@@ -1,13 +1,11 @@
 """The command ``mtt-dos evaluate``."""
 
 import argparse
-import sys
-import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..model_arguments import add_grid, add_model
+from ..model_arguments import add_grid, add_model, run_with_model
 from .plan import Plan
 
 
@@ -71,14 +69,4 @@ def run(arguments: argparse.Namespace) -> None:
     given = {each.name: getattr(arguments, each.name) for each in fields(Plan)}
     # What is not given has its default.
     plan = Plan(**{name: value for name, value in given.items() if value is not None})
-    try:
-        with warnings.catch_warnings():
-            # metatrain's own, and those of its dependencies
-            warnings.filterwarnings("ignore", module=r"(metatrain|metatomic|torch)\.")
-            lines = evaluate(plan)
-    except KeyboardInterrupt:
-        print("mtt-dos evaluate: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except (OSError, ValueError) as error:
-        sys.exit(f"mtt-dos evaluate: {error}")
-    print("\n".join(lines))
+    run_with_model("evaluate", lambda: evaluate(plan))

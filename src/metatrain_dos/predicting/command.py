@@ -1,12 +1,10 @@
 """The command ``mtt-dos predict``."""
 
 import argparse
-import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
-from ..model_arguments import add_grid, add_model
+from ..model_arguments import add_grid, add_model, run_with_model
 from .predictor import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE, ZEROS
 
 
@@ -55,17 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
         for name, value in vars(arguments).items()
         if name not in ("command", "run")
     }
-    try:
-        with warnings.catch_warnings():
-            # metatrain's own, and those of its dependencies
-            warnings.filterwarnings("ignore", module=r"(metatrain|metatomic|torch)\.")
-            lines = predict(**options)
-    except KeyboardInterrupt:
-        print("mtt-dos predict: interrupted, and nothing written", file=sys.stderr)
-        sys.exit(130)
-    except (OSError, ValueError) as error:
-        sys.exit(f"mtt-dos predict: {error}")
-    print("\n".join(lines))
+    run_with_model("predict", lambda: predict(**options))
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
