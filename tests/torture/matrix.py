@@ -24,15 +24,15 @@ PROJECT = Path(__file__).parents[2]
 METATRAIN = ("2026.3", "2026.3.1", "2026.4", "2026.4.1", "newest")
 TORCH = "2.13.0"
 
-# What depends on metatrain, a real `mtt train` among it, and on torch.
+# What depends on metatrain, a real `mtt train` among it.
 TESTS = (
     "tests/test_early_checks.py",
-    "tests/test_functional.py",
-    "tests/test_fused.py",
     "tests/test_loss.py",
     "tests/test_registry.py",
     "tests/test_train.py::TestTraining",
 )
+# What depends on torch alone, so that one metatrain is enough.
+TESTS_OF_TORCH = ("tests/test_functional.py", "tests/test_fused.py")
 WITHOUT = "soap_bpnn"  # which needs packages of its own
 NEEDED = ("hypothesis", "pytest")
 
@@ -108,10 +108,11 @@ def install(python, wheel, wanted, cuda):
     return chosen
 
 
-def try_versions(interpreter, metatrain, torch, wheel, cuda):
+def try_versions(interpreter, metatrain, torch, wheel, tests, cuda):
     """
     Make an environment and run the tests in it.
 
+    :param tests: those to run if there is a torch
     :return: versions of Python, metatrain and torch, and how it went
     """
     version = run(interpreter, "-c", "import platform as p; print(p.python_version())")
@@ -125,7 +126,7 @@ def try_versions(interpreter, metatrain, torch, wheel, cuda):
         chosen = install(python, wheel, wanted, cuda)
         pytest = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider"]
         if chosen:
-            output = run(*pytest, "-k", f"not {WITHOUT}", *TESTS)
+            output = run(*pytest, "-k", f"not {WITHOUT}", *tests)
         else:
             output = run(*pytest, "--noconftest", *TESTS_WITHOUT_TORCH)
         result = output.strip().splitlines()[-1]
@@ -154,11 +155,13 @@ def main():
         wheel = build(Path(folder))
         for interpreter in given.python:
             for torch in given.torch:
+                tests = TESTS + TESTS_OF_TORCH
                 for metatrain in given.metatrain:
                     start = time.monotonic()
                     found = try_versions(
-                        interpreter, metatrain, torch, wheel, given.cuda
+                        interpreter, metatrain, torch, wheel, tests, given.cuda
                     )
+                    tests = TESTS
                     seconds = f"{time.monotonic() - start:.0f}"
                     print(row(*found[:3], seconds, found[3]), flush=True)
                     tried.append(found)
