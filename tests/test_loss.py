@@ -212,6 +212,12 @@ class TestErrors:
         with pytest.raises(ValueError, match="targets: expected the keys of the pred"):
             compute(tensor_map(p, p), tensor_map(t), tensor_map(m, m))
 
+    def test_keys_of_another_name(self, case):
+        p, t, m = (tensor_map(x) for x in case)
+        renamed = TensorMap(Labels("other", t.keys.values), [t.block().copy()])
+        with pytest.raises(ValueError, match="targets: expected the keys of the pred"):
+            compute(p, renamed, m)
+
     def test_target_with_gradients(self, case):
         p, t, m = (tensor_map(x) for x in case)
         block = t.block().copy()

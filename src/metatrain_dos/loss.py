@@ -198,7 +198,7 @@ def _matching_blocks(
             # Looking blocks up by key would wait for the device, position does not.
             partners.append(other.blocks())
         else:
-            if len(other) != len(predictions):
+            if len(other) != len(predictions) or other.keys.names != keys.names:
                 raise ValueError(
                     f"{role}: expected the keys of the prediction {keys}, "
                     f"got {other.keys}; both must be made for the same target"

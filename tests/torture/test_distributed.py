@@ -12,6 +12,7 @@ import old_project
 import pytest
 import torch
 from conftest import make_case, tensor_map
+from metatensor.torch import TensorMap
 from metatomic.torch import systems_to_torch
 from metatrain.pet import PET
 from metatrain.utils.architectures import get_default_hypers
@@ -67,10 +68,12 @@ def gradient_of(share, wrap=lambda model: model, reduction="mean"):
     model = wrap(model)
     _, targets, mask = make_case(0, STRUCTURES, points=POINTS, extra=EXTRA)
     loss = MaskedDOSLoss(NAME, extra_targets=EXTRA, reduction=reduction)
+    predictions = evaluate_model(model, systems, {NAME: info}, is_training=True)
+    keys = predictions[NAME].keys
     value = loss(
-        evaluate_model(model, systems, {NAME: info}, is_training=True),
-        {NAME: tensor_map(targets[share])},
-        {f"{NAME}_mask": tensor_map(mask[share])},
+        predictions,
+        {NAME: TensorMap(keys, [tensor_map(targets[share]).block().copy()])},
+        {f"{NAME}_mask": TensorMap(keys, [tensor_map(mask[share]).block().copy()])},
     )
     # As metatrain does: in a distributed training all parameters have to take part.
     parameters = [p for p in model.parameters() if p.requires_grad]
