@@ -142,24 +142,22 @@ def draw(found, path):
     """Draw each seed as a dot, and their means as bars."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.5, 4.6), layout="constrained")
-    panels = figure.subplots(len(found), len(ERRORS), sharey="row", sharex="col")
-    for row, (condition, trainings) in zip(panels, found.items(), strict=True):
-        names = [name for name in RIVALS if name in trainings]
-        for panel, (error, label) in zip(row, ERRORS.items(), strict=True):
-            for place, name in enumerate(names):
+    figure = Figure(figsize=(6.4, 6.6), layout="constrained")
+    panels = figure.subplots(len(ERRORS), len(found), sharey=True, sharex="row")
+    for row, (error, label) in zip(panels, ERRORS.items(), strict=True):
+        for panel, (condition, trainings) in zip(row, found.items(), strict=True):
+            for place, name in enumerate(RIVALS):
                 color = "#c0392b" if name.startswith("masked_dos") else "#7f8c8d"
-                seeds = trainings[name]
-                dots = medians(seeds, error)
+                dots = medians(trainings[name], error)
                 panel.barh(place, np.mean(dots), color=color, alpha=0.35, height=0.7)
                 panel.plot(dots, [place] * len(dots), "o", color=color, ms=4)
             panel.spines[["top", "right"]].set_visible(False)
-            panel.set_yticks(range(len(names)), [RIVALS[name] for name in names])
-            panel.tick_params(labelsize=9)
-            if condition == list(found)[-1]:
-                panel.set_xlabel(f"error of the {label}", fontsize=9)
-        row[0].invert_yaxis()
-        row[0].set_title(CONDITIONS[condition], loc="left", fontsize=10)
+            panel.set_yticks(range(len(RIVALS)), list(RIVALS.values()))
+            panel.set_xlabel(label, fontsize=9)
+            if error == next(iter(ERRORS)):
+                panel.set_title(CONDITIONS[condition], loc="left", fontsize=10)
+    panels[0, 0].invert_yaxis()
+    figure.suptitle("Errors of structures held out of training", fontsize=11)
     figure.savefig(path, dpi=150)
 
 
