@@ -17,6 +17,8 @@ OUTSIDE = (
     *(address for address, _ in PROJECTS.values()),
     "https://arxiv.org/abs/",
     "https://github.com/pradyunsg/furo",  # the theme names itself
+    "https://github.com/pytorch/pytorch/issues/",
+    "https://hypothesis.readthedocs.io",
     "https://semver.org",
 )
 
