@@ -65,7 +65,7 @@ class PredictionAxis:
             raise ValueError(
                 f"grid: expected to know at what energy the columns begin, but "
                 f"{self.source} does not say; give the grid.json of the data set with "
-                "--grid, or the energy with --grid-origin"
+                "--grid, or `origin` from Python"
             )
         steps = np.arange(-self.extra_targets, self.columns - self.extra_targets)
         return self.origin + self.spacing * steps
