@@ -156,8 +156,39 @@ def test_shift_is_that_of_the_search(seed):
     p, t, m = make_case(seed, points=60, extra=25, components=1 + seed % 2)
     if seed % 4 == 3:  # a tie everywhere
         p[:], t[:] = 1.0, 1.0
-    _, shift = compiled.terms_and_gradient(p, t, m, None, **OPTIONS)
+    *_, shift, _ = compiled.loss_and_gradient(p, t, m, with_gradient=False, **OPTIONS)
     assert torch.equal(shift, functional.best_shift(p, t, m, **options))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_shift_when_float32_sees_a_tie(seed, implementation):
+    """Half of the prediction is the other half, but for one last digit."""
+    if implementation == "torch":
+        pytest.skip("nothing is compiled")
+    options = {k: OPTIONS[k] for k in ("grid_spacing", "tail_weight")}
+    options["tail_weight"] = 0.0
+    generator = torch.Generator().manual_seed(seed)
+    half = torch.rand(1, 40, generator=generator)
+    p = torch.cat([half, half], -1)
+    p[0, 40 + seed] = torch.nextafter(p[0, seed], half.new_tensor(0.0))
+    t, m = 0.3 * half, torch.ones_like(half, dtype=torch.bool)
+    *_, shift, _ = compiled.loss_and_gradient(
+        p, t, m, with_gradient=False, **{**OPTIONS, **options}
+    )
+    assert shift.item() == 40
+    assert functional.best_shift(p, t, m, **options).item() == 40
+
+
+@pytest.mark.parametrize("scale", [1e-36, 1e-20, 1e-12, 1e6, 1e20, 1e34])
+def test_shift_at_the_limits_of_float32(scale, implementation):
+    if implementation == "torch":
+        pytest.skip("nothing is compiled")
+    options = {k: OPTIONS[k] for k in ("grid_spacing", "tail_weight")}
+    p, t, m = make_case(3, points=60, extra=25, dtype=torch.float32)
+    p, t = p * scale, t * scale
+    *_, shift, _ = compiled.loss_and_gradient(p, t, m, with_gradient=False, **OPTIONS)
+    assert torch.equal(shift, functional.best_shift(p, t, m, **options))
+    assert len(set(shift.tolist())) > 1
 
 
 @pytest.mark.parametrize("unusual", ["meta", "half", "parameter"])
@@ -187,7 +218,8 @@ def test_where_compiled_code_is_kept(tmp_path, implementation, home):
         "m = torch.ones(1, 6, dtype=torch.bool)\n"
         "w = dict.fromkeys(('grad_weight', 'int_weight', 'grid_spacing', "
         "'tail_weight'), 1.0)\n"
-        "print(compiled.terms_and_gradient(p, p[:, :6], m, None, **w)[1].item())\n"
+        "found = compiled.loss_and_gradient(p, p[:, :6], m, with_gradient=False, **w)\n"
+        "print(found[2].item())\n"
     )
     environment = {
         **{k: v for k, v in os.environ.items() if k not in ("XDG_CACHE_HOME",)},

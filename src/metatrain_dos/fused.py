@@ -67,23 +67,21 @@ class _Compiled(torch.autograd.Function):
         mask: Tensor,
         options: dict[str, float],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        gradient = None
-        if ctx.needs_input_grad[0]:
-            gradient = torch.empty_like(
-                predictions, memory_format=torch.contiguous_format
-            )
-        terms, shift = compiled.terms_and_gradient(
-            predictions, targets, mask, gradient, **options
+        loss, terms, shift, gradient = compiled.loss_and_gradient(
+            predictions, targets, mask, with_gradient=ctx.needs_input_grad[0], **options
         )
         ctx.options = options
         ctx.save_for_backward(predictions, targets, mask, gradient)
         ctx.mark_non_differentiable(terms, shift)
-        return terms.sum(-1), terms, shift
+        ctx.set_materialize_grads(False)  # nobody asks for those of terms and shift
+        return loss, terms, shift
 
     @staticmethod
     def backward(
-        ctx: Any, outer: Tensor, *_: Tensor | None
-    ) -> tuple[Tensor, None, None, None]:
+        ctx: Any, outer: Tensor | None, *_: None
+    ) -> tuple[Tensor | None, None, None, None]:
+        if outer is None:  # nothing depends on the loss
+            return None, None, None, None
         predictions, targets, mask, gradient = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody wants to differentiate the gradient
             loss = functional.masked_dos(predictions, targets, mask, **ctx.options)

@@ -21,7 +21,7 @@ from . import correlation, jit, search, terms
 
 # Numbers in the predictions that are worked on at once: few enough for the transforms
 # to stay in the cache, enough to make the calls to torch cheap in comparison.
-CHUNK = 65536
+CHUNK = 131072
 
 
 def is_possible(predictions: Tensor) -> bool:
@@ -40,36 +40,37 @@ def is_possible(predictions: Tensor) -> bool:
     )
 
 
-def terms_and_gradient(
+def loss_and_gradient(
     predictions: Tensor,
     targets: Tensor,
     mask: Tensor,
-    gradient: Tensor | None,
     *,
+    with_gradient: bool,
     grad_weight: float,
     int_weight: float,
     grid_spacing: float,
     tail_weight: float,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """
-    Compute the weighted terms of each sample and write the gradient of their sum.
+    Compute the loss of each sample, what it is made of, and its gradient.
 
     :param predictions: predicted DOS, ``(samples, ..., points + E)``, float32 or
         float64 on a CPU, states/eV
     :param targets: computed DOS, ``(samples, ..., points)``, states/eV
     :param mask: true where the target is to be compared, shape of ``targets``
-    :param gradient: where the derivative of each sample's loss goes, contiguous, shape
-        of ``predictions``; nothing is written if it is ``None``
+    :param with_gradient: whether to compute the gradient
     :param grad_weight: weight of the gradient term
     :param int_weight: weight of the cumulative term
     :param grid_spacing: distance between two columns, eV
     :param tail_weight: weight of the front tail
-    :return: as that of :func:`metatrain_dos.functional.weighted_terms`
+    :return: loss ``(samples,)``, terms and shift as those of
+        :func:`metatrain_dos.functional.weighted_terms`, and the derivative of each
+        sample's loss, shape of ``predictions``, or ``None``
     """
-    p, t, m = _rows(predictions.contiguous()), _rows(targets), _rows(mask)
-    g = np.empty((0, 0, 0), p.dtype) if gradient is None else _rows(gradient)
+    p, t, m = _rows(predictions.detach().contiguous()), _rows(targets), _rows(mask)
+    gradient = np.empty(p.shape if with_gradient else (0, 0, 0), p.dtype)
     points = targets.shape[-1]
-    found = np.empty((len(p), 3), p.dtype)
+    loss, found = np.empty(len(p), p.dtype), np.empty((len(p), 3), p.dtype)
     shift = np.zeros(len(p), np.int64)
     step = max(1, CHUNK * len(p) // max(p.size, 1))
     for first in range(0, len(p), step):
@@ -87,10 +88,16 @@ def terms_and_gradient(
             int_weight,
             grid_spacing,
             tail_weight,
+            loss[rows],
             found[rows],
-            g[rows],
+            gradient[rows],
         )
-    return torch.from_numpy(found), torch.from_numpy(shift)
+    return (
+        torch.from_numpy(loss),
+        torch.from_numpy(found),
+        torch.from_numpy(shift),
+        torch.from_numpy(gradient).view_as(predictions) if with_gradient else None,
+    )
 
 
 def _search(
@@ -103,7 +110,7 @@ def _search(
     most = rows * math.ceil(points / (size - extra))
     signals = np.empty((most, 2, size), np.float32)
     blocks = np.empty(rows + 1, np.int64)
-    constants = np.empty((samples, components, 3))
+    constants = np.empty((samples, components, 4))
     correlation.prepare(p, t, m, signals, blocks, constants)
     signals = signals[: max(blocks[-1], 1)]  # some libraries refuse to do nothing
     spectra = torch.fft.rfft(torch.from_numpy(signals)).numpy()
@@ -122,11 +129,11 @@ def _rows(values: Tensor) -> np.ndarray:
     """
     values = values.detach()
     *others, columns = values.shape
-    width, offset = values.stride(-2), values.storage_offset()
-    if values.stride(-1) == 1 and 0 < width - columns <= offset:
+    padding, offset = values.stride(-2) - columns, values.storage_offset()
+    if values.stride(-1) == 1 and 0 < padding <= offset:
         wide = values.as_strided(
-            (*others, width), values.stride(), offset - (width - columns)
+            (*others, columns + padding), values.stride(), offset - padding
         )
         values = wide if wide.is_contiguous() else values
-    shape = (len(values), math.prod(others[1:]), values.shape[-1])
-    return values.contiguous().view(shape).numpy()
+    rows = values.contiguous().numpy()
+    return rows.reshape(len(rows), math.prod(others[1:]), rows.shape[-1])

@@ -12,6 +12,7 @@ the points.
 """
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -27,7 +28,11 @@ TIE = TIE_ROUNDINGS * float(np.finfo(np.float64).eps)
 # for blocks of up to 65536 values, with each column in at most two blocks.
 ROUNDING = 256 * float(np.finfo(np.float32).eps)
 
+# What float32 can be divided by without coming near its limits.
+SMALLEST, LARGEST = 1e-30, 1e30
 
+
+@cache
 def block_size(points: int, extra: int) -> int:
     """
     Choose how many values to transform at once.
@@ -38,8 +43,9 @@ def block_size(points: int, extra: int) -> int:
     """
 
     def work(size: int) -> float:
+        # In a larger transform, each step is slower, too: it finds less in the cache.
         blocks = math.ceil(points / (size - extra))
-        return (2 * blocks + 1) * size * math.log2(size)
+        return (2 * blocks + 1) * size * math.log2(size) ** 2
 
     longest = points + extra
     sizes = [2**k for k in range(extra.bit_length(), longest.bit_length() + 1)]
@@ -82,15 +88,16 @@ def prepare(
         ``(blocks, 2, size)``, float32
     :param blocks: is filled with the number of the first block of each row, and of the
         row that would be next, ``(samples * components + 1,)``
-    :param constants: is filled with the mean, the product of the norms, and the
-        difference of costs, in units of the spacing, that is a tie, ``(samples,
-        components, 3)``
+    :param constants: is filled with the mean, the product of the norms, the error that
+        rounding may make in the correlation, and the difference of costs that is a tie,
+        both in units of the spacing, ``(samples, components, 4)``
     """
     columns, points = p.shape[-1], m.shape[-1]
     padding = t.shape[-1] - points
     last, size = points - 1, signals.shape[-1]
     length = size - (columns - points)
-    masked = np.empty(points)
+    masked = np.empty(points, p.dtype)
+    zero, half = p.dtype.type(0.0), p.dtype.type(0.5)
     row, block = 0, 0
     for sample in range(p.shape[0]):
         for component in range(p.shape[1]):
@@ -100,45 +107,51 @@ def prepare(
             for i in range(points):
                 total += target[i] if mask[i] else 0.0
                 count += 1.0 if mask[i] else 0.0
-            mean = total / max(count, 1.0)
+            mean = p.dtype.type(total / max(count, 1.0))
             of_target = 0.0
             for i in range(points):
-                masked[i] = target[i] - mean if mask[i] else 0.0
-                of_target += masked[i] * masked[i]
+                masked[i] = target[i] - mean if mask[i] else zero
+                of_target += np.float64(masked[i]) ** 2
             of_prediction, fourth = 0.0, 0.0
             for j in range(columns):
-                square = (prediction[j] - mean) ** 2
+                square = np.float64(prediction[j] - mean) ** 2
                 of_prediction += square
                 fourth += square * square
             of_target, of_prediction = math.sqrt(of_target), math.sqrt(of_prediction)
             product = of_target * of_prediction
             constants[sample, component, 0] = mean
             constants[sample, component, 1] = product
-            constants[sample, component, 2] = TIE * (
+            constants[sample, component, 2] = ROUNDING * product
+            constants[sample, component, 3] = TIE * (
                 math.sqrt(count * fourth) + 2.0 * product
             )
             # the trapezoidal rule halves both ends; a single point spans no interval
-            masked[0] *= 0.5 if last else 0.0
-            masked[last] *= 0.5
+            masked[0] *= half if last else zero
+            masked[last] *= half
 
             blocks[row] = block
             row += 1
             if not product > 0.0:
                 continue
+            small = min(of_target, of_prediction)
+            if small < SMALLEST or max(of_target, of_prediction) > LARGEST:
+                constants[sample, component, 2] = np.inf  # all shifts may be the best
+                continue
+            number = p.dtype.type
+            per_t, per_p = number(1.0 / of_target), number(1.0 / of_prediction)
             for first in range(0, points, length):
                 part = masked[first : first + length]
                 if np.any(part != 0.0):
                     window = prediction[first : first + size]
-                    _scale(part, 0.0, of_target, signals[block, 0])
-                    _scale(window, mean, of_prediction, signals[block, 1])
+                    _scale(part, zero, per_t, signals[block, 0])
+                    _scale(window, mean, per_p, signals[block, 1])
                     block += 1
     blocks[row] = block
 
 
 @compiled
-def _scale(values: np.ndarray, zero: float, unit: float, scaled: np.ndarray) -> None:
-    """Fill ``scaled`` with values, measured from zero in a unit, and zeros behind."""
-    inverse = 1.0 / unit
+def _scale(values: np.ndarray, zero: float, inverse: float, scaled: np.ndarray) -> None:
+    """Fill ``scaled`` with values measured from zero in some unit, and zeros behind."""
     for i in range(len(values)):
         scaled[i] = (values[i] - zero) * inverse
     scaled[len(values) :] = 0.0

@@ -10,7 +10,6 @@ Arrays as in :mod:`metatrain_dos.compiled.correlation`.
 
 import numpy as np
 
-from .correlation import ROUNDING
 from .jit import compiled
 
 
@@ -39,7 +38,7 @@ def best_shifts(
         costs[:] = 0.0
         error, tie = 0.0, 0.0
         for component in range(p.shape[1]):
-            mean, norm, rounding = constants[sample, component]
+            mean, norm, rounding, tied = constants[sample, component]
             _add_squares(
                 p[sample, component],
                 m[sample, component],
@@ -50,8 +49,8 @@ def best_shifts(
             correlation = correlations[sample, component]
             for s in range(shifts):
                 costs[s] -= 2.0 * norm * correlation[s]
-            error += rounding + 2.0 * ROUNDING * norm
-            tie += rounding
+            error += tied + 2.0 * rounding
+            tie += tied
         shift[sample] = 0  # stays if the costs are not finite
         # Each cost may be wrong by this error, and all lack what no shift changes.
         limit = costs.min() + 2.0 * error + tie
@@ -99,7 +98,7 @@ def _add_squares(
         for s in range(shifts - 1):
             change[s + 1] += sign * (at_edge[s] - mean) ** 2
     for s in range(shifts - 1):
-        before, here = float(p[s]), float(p[s + 1])
+        before, here = np.float64(p[s]), np.float64(p[s + 1])
         change[s + 1] += 0.5 * tail_weight * (before * before + here * here)
     total = 0.0
     for s in range(shifts):
@@ -144,19 +143,23 @@ def _edges(m: np.ndarray, edges: np.ndarray) -> int:
 def _cost(
     p: np.ndarray, t: np.ndarray, m: np.ndarray, s: int, tail_weight: float
 ) -> float:
-    """Integrate the cost of one shift of one sample, in units of the spacing."""
+    """
+    Integrate the cost of one shift of one sample, in units of the spacing.
+
+    To numba, a float32 is a float already; only NumPy's name makes it a float64.
+    """
     total = 0.0
     last = m.shape[-1] - 1
     for component in range(p.shape[0]):
         window, front = p[component, s:], p[component, : s + 1]
         target, mask = t[component, t.shape[-1] - m.shape[-1] :], m[component]
         for i in range(last + 1):
-            total += (float(window[i]) - target[i]) ** 2 if mask[i] else 0.0
+            total += (np.float64(window[i]) - target[i]) ** 2 if mask[i] else 0.0
         for i in (0, last):
             if mask[i]:
-                total -= 0.5 * (float(window[i]) - target[i]) ** 2
-        tail = -0.5 * (float(front[0]) ** 2 + float(front[s]) ** 2)
+                total -= 0.5 * (np.float64(window[i]) - target[i]) ** 2
+        tail = -0.5 * (np.float64(front[0]) ** 2 + np.float64(front[s]) ** 2)
         for j in range(s + 1):
-            tail += float(front[j]) ** 2
+            tail += np.float64(front[j]) ** 2
         total += tail_weight * tail
     return total

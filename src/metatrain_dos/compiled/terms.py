@@ -29,12 +29,14 @@ def weighted_terms(
     int_weight: float,
     grid_spacing: float,
     tail_weight: float,
+    loss: np.ndarray,
     terms: np.ndarray,
     gradient: np.ndarray,
 ) -> None:
     """
     Compute the terms of each sample at its shift.
 
+    :param loss: is filled with the sum of the terms, ``(samples,)``
     :param terms: is filled with the masked term and the tail, the gradient and the
         cumulative term, times their weights, ``(samples, 3)``
     :param gradient: is filled with the derivative of their sum, shape of ``p``; may be
@@ -42,9 +44,10 @@ def weighted_terms(
     """
     points, columns = m.shape[-1], p.shape[-1]
     padding = t.shape[-1] - points
-    e, d_e = np.empty(points), np.empty(points)
+    e, d_e = np.empty(points, p.dtype), np.empty(points, p.dtype)
     running, behind = np.empty(points), np.empty(points)
-    d_p, d_slope = np.empty(columns), np.zeros(columns + 4)
+    d_p, d_slope = np.empty(columns, p.dtype), np.zeros(columns + 4, p.dtype)
+    zero = p.dtype.type(0.0)
     for sample in range(p.shape[0]):
         dos, slope, integral = 0.0, 0.0, 0.0
         s = shift[sample]
@@ -52,7 +55,7 @@ def weighted_terms(
             prediction, mask = p[sample, component], m[sample, component]
             window, target = prediction[s : s + points], t[sample, component, padding:]
             for i in range(points):
-                e[i] = window[i] - target[i] if mask[i] else 0.0
+                e[i] = window[i] - target[i] if mask[i] else zero
             dos += _masked(e, grid_spacing, d_e)
             if int_weight > 0.0:
                 integral += _cumulative(
@@ -63,7 +66,7 @@ def weighted_terms(
             d_p[s + points :] = 0.0
             d_window = d_p[s : s + points]
             for i in range(points):
-                d_window[i] = d_e[i] if mask[i] else 0.0
+                d_window[i] = d_e[i] if mask[i] else zero
             if tail_weight > 0.0:
                 front = prediction[: s + 1]
                 dos += _front_tail(front, grid_spacing, tail_weight, d_p)
@@ -79,6 +82,7 @@ def weighted_terms(
             dos += 0.0 * total
             if gradient.size:
                 gradient[sample, component, :] = d_p
+        loss[sample] = dos + slope + integral
         terms[sample, 0] = dos
         terms[sample, 1] = slope
         terms[sample, 2] = integral
@@ -88,10 +92,11 @@ def weighted_terms(
 def _masked(e: np.ndarray, h: float, d_e: np.ndarray) -> float:
     """Integrate ``e`` squared; ``d_e`` is filled with the derivative."""
     last = e.shape[0] - 1
+    scale = e.dtype.type(2.0 * h)
     total = 0.0
     for i in range(last + 1):
         total += e[i] * e[i]
-        d_e[i] = 2.0 * h * e[i]
+        d_e[i] = scale * e[i]
     total -= 0.5 * (e[0] * e[0] + e[last] * e[last])
     d_e[0] *= 0.5 if last else 0.0
     d_e[last] *= 0.5
@@ -179,14 +184,15 @@ def _front_tail(front: np.ndarray, h: float, weight: float, d_p: np.ndarray) -> 
     last = front.shape[0] - 1
     if last == 0:
         return 0.0
-    scale = 2.0 * h * weight
+    scale = front.dtype.type(2.0 * h * weight)
+    half = front.dtype.type(h * weight)
     total = 0.0
     for j in range(last + 1):
         total += front[j] * front[j]
         d_p[j] += scale * front[j]
     for j in (0, last):
         total -= 0.5 * front[j] * front[j]
-        d_p[j] -= 0.5 * scale * front[j]
+        d_p[j] -= half * front[j]
     return h * weight * total
 
 
@@ -208,15 +214,18 @@ def _gradient(
     columns, points = p.shape[0], m.shape[0]
     if columns < 6:  # one slope at most
         return 0.0
+    number = p.dtype.type
+    a0, a1, a2, a3, a4 = number(A0), number(A1), number(A2), number(A3), number(A4)
+    zero = number(0.0)
     p1, p2, p3, p4 = p[1:], p[2:], p[3:], p[4:]
     slope = d_slope[4:]  # in units of 1 / h, until it is scaled
     for j in range(columns - 4):
-        slope[j] = A0 * p[j] + A1 * p1[j] + A2 * p2[j] + A3 * p3[j] + A4 * p4[j]
+        slope[j] = a0 * p[j] + a1 * p1[j] + a2 * p2[j] + a3 * p3[j] + a4 * p4[j]
     # a target holds it in the window, and the tail in front of that
     inside = d_slope[s : s + points]
     for i in range(points):
         value = inside[i]
-        inside[i] = 0.0 if m[i] else value
+        inside[i] = zero if m[i] else value
     d_slope[:s] = 0.0
     d_slope[:4] = 0.0
     total = 0.0
@@ -225,9 +234,9 @@ def _gradient(
     for j in (4, columns - 1):
         total -= 0.5 * d_slope[j] * d_slope[j]
         d_slope[j] *= 0.5
-    scale = 2.0 * weight / h
+    scale = number(2.0 * weight / h)
     d1, d2, d3, d4 = d_slope[1:], d_slope[2:], d_slope[3:], d_slope[4:]
     for j in range(columns):
-        d = A4 * d_slope[j] + A3 * d1[j] + A2 * d2[j] + A1 * d3[j] + A0 * d4[j]
+        d = a4 * d_slope[j] + a3 * d1[j] + a2 * d2[j] + a1 * d3[j] + a0 * d4[j]
         d_p[j] += scale * d
     return weight * total / h
