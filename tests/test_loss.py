@@ -213,10 +213,17 @@ class TestErrors:
             compute(tensor_map(p, p), tensor_map(t), tensor_map(m, m))
 
     def test_keys_of_another_name(self, case):
-        p, t, m = (tensor_map(x) for x in case)
-        renamed = TensorMap(Labels("other", t.keys.values), [t.block().copy()])
+        p, t, m = (tensor_map(x, x) for x in case)
+        renamed = TensorMap(
+            Labels("other", t.keys.values), [b.copy() for b in t.blocks()]
+        )
         with pytest.raises(ValueError, match="targets: expected the keys of the pred"):
             compute(p, renamed, m)
+
+    def test_single_blocks_belong_together(self, case):
+        p, t, m = (tensor_map(x) for x in case)
+        renamed = TensorMap(Labels("other", t.keys.values), [t.block().copy()])
+        assert torch.equal(compute(p, renamed, m), compute(p, t, m))
 
     def test_target_with_gradients(self, case):
         p, t, m = (tensor_map(x) for x in case)

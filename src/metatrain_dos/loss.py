@@ -185,20 +185,21 @@ def _matching_blocks(
     predictions: TensorMap, targets: TensorMap, mask: TensorMap | None
 ) -> list[tuple[TensorBlock, TensorBlock, TensorBlock | None]]:
     """
-    Pair up the blocks of the same key.
+    Pair up the blocks of the same key; single blocks are a pair, whatever their keys.
 
     :raises ValueError: if the keys differ
     """
+    count = len(predictions)
     partners = []
-    keys = predictions.keys
     for role, other in (("targets", targets), ("mask", mask)):
         if other is None:
-            partners.append([None] * len(predictions))
-        elif other.keys == keys:
+            partners.append([None] * count)
+        elif len(other) == count and (count == 1 or other.keys == predictions.keys):
             # Looking blocks up by key would wait for the device, position does not.
             partners.append(other.blocks())
         else:
-            if len(other) != len(predictions) or other.keys.names != keys.names:
+            keys = predictions.keys
+            if len(other) != count or other.keys.names != keys.names:
                 raise ValueError(
                     f"{role}: expected the keys of the prediction {keys}, "
                     f"got {other.keys}; both must be made for the same target"
