@@ -232,6 +232,20 @@ class TestInvariants:
         others = [0, 2, 3]
         torch.testing.assert_close(loss[others], expected[others], **ROUNDING)
 
+    @pytest.mark.parametrize(
+        ("weight", "size", "spacing"),
+        [("grad_weight", 1e17, 1e-6), ("int_weight", 1e4, 1e10)],
+    )
+    def test_term_without_weight_cannot_overflow(
+        self, masked_dos, weight, size, spacing
+    ):
+        p, t, m = make_case(12, extra=10, dtype=torch.float32)
+        options = {**OPTIONS, "grid_spacing": spacing}
+        options.update(dict.fromkeys(("grad_weight", "int_weight"), 0.0))
+        assert masked_dos(size * p, size * t, m, **options).isfinite().all()
+        options[weight] = 1.0
+        assert not masked_dos(size * p, size * t, m, **options).isfinite().any()
+
     def test_stays_on_dtype(self, masked_dos):
         for dtype in (torch.float32, torch.float64):
             p, t, m = make_case(12, dtype=dtype)

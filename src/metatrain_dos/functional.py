@@ -123,18 +123,25 @@ def weighted_terms(
         predictions, targets, mask, grid_spacing=grid_spacing, tail_weight=tail_weight
     )
 
-    masked = masked_term(predictions, targets, mask, shift, grid_spacing=grid_spacing)
-    tail = front_tail_term(predictions, shift, grid_spacing=grid_spacing)
-    gradient = gradient_term(predictions, mask, shift, grid_spacing=grid_spacing)
-    cumulative = cumulative_term(
-        predictions, targets, mask, shift, grid_spacing=grid_spacing
-    )
     # No term sees every column, but a prediction that is not finite anywhere is broken.
     broken = 0.0 * predictions.flatten(1).sum(1)
-    dos = masked + tail_weight * tail + broken
-    return torch.stack(
-        [dos, grad_weight * gradient, int_weight * cumulative], -1
-    ), shift
+    dos = broken + masked_term(
+        predictions, targets, mask, shift, grid_spacing=grid_spacing
+    )
+    gradient = cumulative = torch.zeros_like(dos)
+    # A term without weight could still overflow.
+    if tail_weight > 0:
+        tail = front_tail_term(predictions, shift, grid_spacing=grid_spacing)
+        dos = dos + tail_weight * tail
+    if grad_weight > 0:
+        gradient = grad_weight * gradient_term(
+            predictions, mask, shift, grid_spacing=grid_spacing
+        )
+    if int_weight > 0:
+        cumulative = int_weight * cumulative_term(
+            predictions, targets, mask, shift, grid_spacing=grid_spacing
+        )
+    return torch.stack([dos, gradient, cumulative], -1), shift
 
 
 def masked_term(
