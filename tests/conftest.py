@@ -165,7 +165,7 @@ def pytest_configure(config):
     hypothesis.settings.register_profile(
         "share", derandomize=True, max_examples=20, **common
     )
-    hypothesis.settings.register_profile("torture", max_examples=200, **common)
+    hypothesis.settings.register_profile("torture", max_examples=1000, **common)
     torture = config.getoption("--torture")
     hypothesis.settings.load_profile("torture" if torture else "share")
     config.stash[COUNTS] = {}
