@@ -83,14 +83,14 @@ def time_all(functions, rounds, device):
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def measure(setting, rounds, device, old_class):
+def measure(setting, rounds, device, old_class, torch_compile=False):
     torch.set_num_threads(setting["threads"])
     dtype = getattr(torch, setting["dtype"])
     case = Case(setting["batch"], setting["points"], setting["extra"], dtype, device)
     work = setting["batch"] * setting["points"] * (setting["extra"] + 1)
     # float64 meets a float32 stencil there
     old_fits = work <= OLD_LIMIT and setting["dtype"] == "float32"
-    functions = steps(case, old_class if old_fits else None)
+    functions = steps(case, old_class if old_fits else None, torch_compile)
     if work > 8 * OLD_LIMIT or setting["batch"] > 64:
         del functions["shift_agnostic_mse"]
     return time_all({**functions, **floors(case)}, rounds, device)
@@ -139,6 +139,8 @@ def print_peak(which, batch):
 def base_of_a_process(arguments):
     """Time the base case in a process of its own: milliseconds of each loss."""
     command = [sys.executable, __file__, "--base-times"]
+    if arguments.torch_compile:
+        command.append("--torch-compile")
     for option in ("rounds", "threads", "device"):
         command += [f"--{option}", str(getattr(arguments, option))]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -214,6 +216,9 @@ def main():
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--output", type=Path, default=Path("bench"))
     parser.add_argument("--base-only", action="store_true", help="leave the sweeps out")
+    parser.add_argument(
+        "--torch-compile", action="store_true", help="one more rival, slow to make"
+    )
     parser.add_argument("--processes", type=int, default=5, help="for the base case")
     parser.add_argument("--base-times", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--peak-of", help=argparse.SUPPRESS)
@@ -229,7 +234,8 @@ def main():
     old_class = old_loss_class()
     rounds, device = arguments.rounds, arguments.device
     if arguments.base_times:
-        print(json.dumps(measure(BASE, 5 * rounds, device, old_class)))
+        found = measure(BASE, 5 * rounds, device, old_class, arguments.torch_compile)
+        print(json.dumps(found))
         return
     print(
         f"torch {torch.__version__}, {arguments.threads} of {os.cpu_count()} threads, "

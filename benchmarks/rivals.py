@@ -11,6 +11,7 @@ import torch
 from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatrain.utils.loss import create_loss
 
+from metatrain_dos import functional, loss
 from metatrain_dos.compiled import correlation, jit
 from metatrain_dos.grid import DEFAULT_SPACING
 from metatrain_dos.loss import MaskedDOSLoss
@@ -50,6 +51,24 @@ class UncompiledMaskedDOSLoss(MaskedDOSLoss):
             return super().compute(*arguments)
         finally:
             jit.numba = numba
+
+
+class TorchCompiledMaskedDOSLoss(UncompiledMaskedDOSLoss):
+    """Our loss as ``torch.compile`` makes it of the equations."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.compiled = torch.compile(functional.masked_dos)
+
+    def _compute_block(self, *arguments):
+        chosen, loss.masked_dos = loss.masked_dos, self.call
+        try:
+            return super()._compute_block(*arguments)
+        finally:
+            loss.masked_dos = chosen
+
+    def call(self, *arguments, watch=None, **options):
+        return self.compiled(*arguments, **options)
 
 
 def tensor_map(values):
@@ -104,7 +123,7 @@ class Case:
         holes = padded.masked_fill(~padded_mask, float("nan"))
         self.targets_with_nan = {NAME: tensor_map(holes)}
 
-    def step(self, loss, with_nan=False):
+    def step(self, loss_function, with_nan=False):
         """Make the function to time: one forward and one backward pass."""
         targets = self.targets_with_nan if with_nan else self.targets
 
@@ -112,12 +131,12 @@ class Case:
             self.leaf.grad = None
             # what a model hands over is not a leaf
             predictions = {NAME: tensor_map(self.leaf * 1.0)}
-            loss(predictions, targets, self.mask).backward()
+            loss_function(predictions, targets, self.mask).backward()
 
         return run
 
 
-def steps(case, old_class=None):
+def steps(case, old_class=None, torch_compile=False):
     """Make one function to time for each loss."""
 
     def make(key, **options):
@@ -135,6 +154,9 @@ def steps(case, old_class=None):
             with_nan=True,
         ),
     }
+    if torch_compile:
+        compiled = TorchCompiledMaskedDOSLoss(NAME, **ours)
+        rivals["masked_dos (ours, torch.compile)"] = case.step(compiled)
     if old_class is not None:
         old = old_class(NAME, None, 1.0, 1e-4, 2.0, case.extra, "mean")
         rivals[f"masked_dos (metatrain {OLD_VERSION})"] = case.step(old)
