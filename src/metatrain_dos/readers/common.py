@@ -43,17 +43,38 @@ def naming(path: Path) -> Iterator[None]:
     Put the name of the file in front of what is wrong with its content.
 
     :param path: file that was parsed
-    :raises ValueError: instead of ``TypeError``, ``ValueError`` and ``LookupError``
+    :raises ValueError: instead of ``TypeError``, ``ValueError``, ``ArithmeticError``
+        and ``LookupError``
     """
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"{path}: {error}") from error
     except LookupError as error:
         raise ValueError(
             f"{path}: expected only known names and complete rows, got "
             f"{type(error).__name__}: {error}; check whether the run finished"
         ) from error
+
+
+def crystal(
+    elements: list[str] | np.ndarray, scaled_positions: np.ndarray, cell: np.ndarray
+) -> ase.Atoms:
+    """
+    Make a structure of positions in units of its cell.
+
+    :param elements: symbols or atomic numbers, ``(atoms,)``
+    :param scaled_positions: ``(atoms, 3)``
+    :param cell: one vector in each row, ``(3, 3)``, Å
+    :return: the structure
+    :raises ValueError: if the cell has no volume, which would tell nothing of positions
+    """
+    if np.shape(cell) != (3, 3) or np.linalg.matrix_rank(cell) != 3:
+        raise ValueError(
+            f"cell: expected three vectors that span a volume, got {np.array(cell)}; "
+            "check whether the file is complete"
+        )
+    return ase.Atoms(elements, cell=cell, scaled_positions=scaled_positions, pbc=True)
 
 
 def calculation_from_ase(

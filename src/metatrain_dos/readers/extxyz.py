@@ -53,7 +53,7 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
         number += 1
 
 
-def read_structures(path: Path) -> Iterator[ase.Atoms]:
+def read_structures(path: Path, *, whole: bool = True) -> Iterator[ase.Atoms]:
     """
     Read the structures of an extended XYZ file, one by one.
 
@@ -61,6 +61,8 @@ def read_structures(path: Path) -> Iterator[ase.Atoms]:
     columns, at its word.
 
     :param path: file to read
+    :param whole: whether the last line must have an end, without which the last number
+        in it may have lost digits
     :return: structures in the order of the file
     :raises Exception: whatever ASE raises where the file is damaged
     """
@@ -70,7 +72,8 @@ def read_structures(path: Path) -> Iterator[ase.Atoms]:
                 continue
             count = int(line)
             lines = [line, *islice(stream, count + 1)]
-            if len(lines) != count + 2 or not lines[-1].endswith("\n"):
+            cut = whole and not lines[-1].endswith("\n")
+            if len(lines) != count + 2 or cut:
                 raise ValueError(
                     f"{count} atoms are announced, and {len(lines) - 2} follow, or the "
                     "last line has no end"

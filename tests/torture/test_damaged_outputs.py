@@ -1,0 +1,78 @@
+"""Outputs of codes, damaged at random: finite numbers, or an error about this file."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import DATA, ONE_EACH
+from damage import damaged
+
+
+READING = Path(__file__).with_name("reading.py")
+# Above what reading the whole file needs. The largest file has 2 MB, most of it zeros.
+MEMORY = 100 * 2**20
+SECONDS = 15  # of processor time, because the machine may be busy
+
+OUTPUTS = sorted(
+    {path.stem for path in DATA.glob("*.gz")} | {*ONE_EACH, "vasprun_dfpt.xml"}
+)
+
+
+class Reader:
+    """Read files in another process, which says what it made of them."""
+
+    def __init__(self, process):
+        self.process = process
+
+    def __call__(self, path):
+        print(json.dumps(str(path)), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def reader():
+    with subprocess.Popen(
+        [sys.executable, str(READING)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield Reader(process)
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_damage(reader, unpack, amount, seed, tally, name):
+    """Whatever is found adds up, and whatever is wrong is said of this file."""
+    path = unpack(name)
+    content = path.read_bytes()
+    whole = reader(path)
+    refused = 0
+    # ABINIT's take ten times as long: the process that reads them has to start again.
+    cases = amount(2, 100) if path.suffix == ".nc" else amount(5, 300)
+    for number in range(cases):
+        changed, done = damaged(content, seed, name, number)
+        path.write_bytes(changed)
+        answer = reader(path)
+        case = f"case {number} of {name} ({done}): {answer}"
+        assert answer["status"] == 0, case
+        assert "wrong" not in answer, case
+        assert answer["seconds"] < SECONDS, case
+        assert answer["memory"] < whole["memory"] + MEMORY, case
+        if "message" in answer:
+            refused += 1
+            assert answer["message"].startswith(str(path)), case
+            assert "expected" in answer["message"], case
+            assert len(answer["message"]) < 2000, case
+        else:
+            assert answer["count"] > 0, case
+    tally("damaged outputs of codes", cases)
+    tally("damaged outputs of codes that were refused", refused)
+
+
+def test_reading_notices(tmp_path, reader):
+    """What ends the process that reads, and an error of another kind, are seen."""
+    for name, key, value in (("abort", "status", -6), ("error", "wrong", "KeyError")):
+        answer = reader(tmp_path / f"{name}.unruly")
+        assert str(answer[key]).startswith(str(value)), answer
