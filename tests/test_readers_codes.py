@@ -297,6 +297,50 @@ def test_huge_counts(unpack, name, old, new):
     assert peak < 50e6
 
 
+ENTITIES = (
+    '<!DOCTYPE a [<!ENTITY l0 "ha">'
+    + "".join(f'<!ENTITY l{i + 1} "{f"&l{i};" * 10}">' for i in range(9))
+    + "]>\n"
+)
+OUTSIDE = '<!DOCTYPE a [<!ENTITY x SYSTEM "secret.txt">]>\n'
+ESPRESSO = '<q:espresso xmlns:q="http://www.quantum-espresso.org/ns">{0}</q:espresso>'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ENTITIES + ESPRESSO.format("&l9;"),  # 2 GB
+        ENTITIES + "<modeling>&l9;</modeling>",
+        OUTSIDE + ESPRESSO.format("&x;"),
+        OUTSIDE + "<modeling>&x;</modeling>",
+        ESPRESSO.format("<a>" * 100_000),
+        "<modeling>" + "<calculation>" * 100_000,
+    ],
+    ids=lambda content: content[-20:],
+)
+def test_xml_that_grows_or_reads_other_files(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.txt").write_text("tell nobody")
+    path = tmp_path / "a.xml"
+    path.write_text('<?xml version="1.0"?>\n' + content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"a\.xml: expected") as error:
+            read(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100e6
+    assert "tell nobody" not in str(error.value) and len(str(error.value)) < 1000
+
+
+def test_messages_do_not_quote_whole_files(unpack):
+    path = unpack("espresso-molecule.out", b"-9.6869", b"x" * 5000)
+    with pytest.raises(ValueError, match=r"molecule\.out: .*cannot be read") as error:
+        read(path)
+    assert len(str(error.value)) < 800
+
+
 # ------------------------------------------------------- what pw.x prints
 
 

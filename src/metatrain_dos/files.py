@@ -9,6 +9,9 @@ from pathlib import Path
 LARGEST_TEXT = 20_000_000
 """Size of the largest file of options or choices, bytes."""
 
+LONGEST_ERROR = 300
+"""Letters of an error inside of another one."""
+
 
 def is_endless(path: str | Path) -> bool:
     """
@@ -64,4 +67,15 @@ def shortened(value: object) -> str:
     :param value: anything, of any size; aliases in YAML make billions of a few lines
     :return: its beginning
     """
-    return reprlib.repr(value)
+    return brief(reprlib.repr(value))
+
+
+def brief(error: BaseException | str) -> str:
+    """
+    Write down an error for a message, in one line.
+
+    :param error: any error; that of a parser may quote all of a damaged file
+    :return: what it says, or how that begins
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}..."

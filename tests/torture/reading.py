@@ -1,8 +1,9 @@
 """
-Read outputs of calculations, each in a fork with limits of its own.
+Read outputs of calculations, or data sets, each in a fork with limits of its own.
 
-Damage may make a compiled library crash, and what is read must not add up. One path in
-each line of the input, one answer in each line of the output, both JSON.
+Damage may make a compiled library crash, and what is read must add up. One path in each
+line of the input, and whether it is a data set, one answer in each line of the output,
+both JSON.
 """
 
 import json
@@ -16,8 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from metatrain_dos.checking.samples import samples
 from metatrain_dos.datasets import training_frame
 from metatrain_dos.discretization import Discretization
+from metatrain_dos.evaluating.data import find_data
+from metatrain_dos.files import brief
 from metatrain_dos.readers import READERS, Reader, netcdf, read_calculations
 
 
@@ -27,12 +31,17 @@ MEMORY = 2 * 2**30  # far more than allowed, to measure how much it is
 
 def serve():
     for line in sys.stdin:
-        path = Path(json.loads(line))
-        answer = in_helper(path) if path.suffix == ".nc" else in_fork(path)
+        path, data = json.loads(line)
+        if data:
+            answer = in_fork(Path(path), read_data)
+        elif path.endswith(".nc"):
+            answer = in_helper(Path(path))
+        else:
+            answer = in_fork(Path(path), read)
         print(json.dumps(answer), file=ANSWERS, flush=True)
 
 
-def in_fork(path):
+def in_fork(path, read):
     """Read in a fork, which has limits of its own."""
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -90,6 +99,20 @@ def read(path):
     return {"count": count}
 
 
+def read_data(path):
+    """Read a data set as ``check`` and ``evaluate`` do, which name it for any error."""
+    count = 0
+    try:
+        [section] = find_data(path, "mtt::dos")
+        for sample in samples(section, "mtt::dos"):
+            assert len(sample.target) == 1, sample.target.shape
+            assert len(sample.atoms) > 0 and np.isfinite(sample.atoms.positions).all()
+            count += 1
+    except Exception as error:
+        return {"count": count, "message": brief(error)}
+    return {"count": count}
+
+
 def read_unruly(path):
     """Do what no reader may do, to see that it is noticed."""
     if path.stem == "abort":
@@ -127,7 +150,8 @@ def _limit():
         present = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (present + MEMORY,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(SECONDS)
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    signal.alarm(100 * SECONDS)  # also ends what waits
 
 
 def _answer(pipe, answer):
@@ -143,5 +167,7 @@ if __name__ == "__main__":
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     READERS["unruly"] = Reader("*.unruly", read_unruly)
+    import metatrain.utils.data  # noqa: F401
+
     netcdf.SECONDS = 5  # so that those files on which the library hangs take no longer
     serve()

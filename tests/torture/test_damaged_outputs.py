@@ -1,16 +1,10 @@
 """Outputs of codes, damaged at random: finite numbers, or an error about this file."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from conftest import DATA, ONE_EACH
 from damage import damaged
 
 
-READING = Path(__file__).with_name("reading.py")
 # Above what reading the whole file needs. The largest file has 2 MB, most of it zeros.
 MEMORY = 100 * 2**20
 SECONDS = 15  # of processor time, because the machine may be busy
@@ -18,28 +12,6 @@ SECONDS = 15  # of processor time, because the machine may be busy
 OUTPUTS = sorted(
     {path.stem for path in DATA.glob("*.gz")} | {*ONE_EACH, "vasprun_dfpt.xml"}
 )
-
-
-class Reader:
-    """Read files in another process, which says what it made of them."""
-
-    def __init__(self, process):
-        self.process = process
-
-    def __call__(self, path):
-        print(json.dumps(str(path)), file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())
-
-
-@pytest.fixture(scope="module")
-def reader():
-    with subprocess.Popen(
-        [sys.executable, str(READING)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Reader(process)
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
@@ -50,7 +22,7 @@ def test_damage(reader, unpack, amount, seed, tally, name):
     whole = reader(path)
     refused = 0
     # ABINIT's take ten times as long: the process that reads them has to start again.
-    cases = amount(2, 100) if path.suffix == ".nc" else amount(5, 300)
+    cases = amount(2, 40) if path.suffix == ".nc" else amount(5, 200)
     for number in range(cases):
         changed, done = damaged(content, seed, name, number)
         path.write_bytes(changed)

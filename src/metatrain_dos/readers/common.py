@@ -8,6 +8,7 @@ import ase
 import numpy as np
 
 from ..calculation import Calculation
+from ..files import brief
 
 
 # CODATA 2018, which Quantum ESPRESSO writes with; those in ase.units are older.
@@ -32,8 +33,8 @@ def parsing(path: Path, expected: str) -> Iterator[None]:
     except Exception as error:
         raise ValueError(
             f"{path}: expected {expected}, but it cannot be read "
-            f"({type(error).__name__}: {error}); check the path and whether the run "
-            "finished"
+            f"({type(error).__name__}: {brief(error)}); check the path and whether the "
+            "run finished"
         ) from error
 
 

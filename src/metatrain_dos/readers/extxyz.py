@@ -12,6 +12,7 @@ import ase.io
 import numpy as np
 
 from ..calculation import INFO_KEYS, Calculation
+from ..files import brief, shortened
 
 
 def read_extxyz(path: str | Path) -> Iterator[Calculation]:
@@ -43,7 +44,7 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
         except Exception as error:
             raise ValueError(
                 f"{path}: expected extended XYZ, but structure {number} cannot be read "
-                f"({error}); check the path and whether the file is complete"
+                f"({brief(error)}); check the path and whether the file is complete"
             ) from error
         try:
             calculation = _from_info(atoms)
@@ -101,7 +102,8 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
         if key not in found:
             raise ValueError(
                 f"{key}: expected in the info of the structure, got only "
-                f"{sorted([*found, *atoms.info])}; write it with calculation_to_atoms"
+                f"{shortened(sorted([*found, *atoms.info]))}; write it with "
+                "calculation_to_atoms"
             )
     # A list of one number comes back from extended XYZ as that number.
     eigenvalues = np.ravel(found["eigenvalues"])
@@ -109,8 +111,8 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
     channels = found.get("spin_channels", 1)
     if channels not in (1, 2):
         raise ValueError(
-            f"spin_channels: expected 1 or 2, got {channels!r}; leave it out if there "
-            "is no spin"
+            f"spin_channels: expected 1 or 2, got {shortened(channels)}; leave it "
+            "out if there is no spin"
         )
     if weights.size == 0 or eigenvalues.size % (channels * weights.size):
         raise ValueError(
