@@ -1,44 +1,18 @@
 """Models, structures and outputs of ``evaluate`` and ``predict`` that mean harm."""
 
-import io
 import os
 import pickle
-import zipfile
 
 import ase.io
 import pytest
-import torch
 from ase.build import molecule
 from commands import snapshot
 from damage import damaged
+from hostile_models import ELECTRONS, MODELS, STRUCTURES
 from level_model import CHOICES, write_model
-from test_hostile_inputs import TEXTS, frame
 
 from metatrain_dos.datasets import write_dataset
 from metatrain_dos.readers import Calculation
-
-
-class Owned:
-    """Leave a file behind when it is unpickled."""
-
-    def __reduce__(self):
-        return open, ("owned", "w")
-
-
-def pickled_by_torch(value):
-    stream = io.BytesIO()
-    torch.save(value, stream)
-    return stream.getvalue()
-
-
-def other_zip():
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("../outside", "text")
-        archive.writestr("model/data.pkl", pickle.dumps(Owned()))
-        archive.writestr("model/code/__torch__.py", "open('owned', 'w')")
-        archive.writestr("model/version", "3\n")
-    return stream.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -95,24 +69,6 @@ def test_both_work(command, folder, amount):
 
 # ---------------------------------------------------------------------------- models
 
-EVIL = {"model_state_dict": Owned(), "architecture_name": "pet"}
-MODELS = {
-    "empty.pt": b"",
-    "text.pt": b"not a model\n",
-    "noise.pt": bytes(range(256)) * 99,
-    "zip.pt": other_zip(),
-    "pickle.pt": pickle.dumps(Owned()),
-    "torch.pt": pickled_by_torch(Owned()),
-    "checkpoint.pt": pickled_by_torch(EVIL),
-    "empty.ckpt": b"",
-    "text.ckpt": b"not a checkpoint\n",
-    "noise.ckpt": bytes(range(256)) * 99,
-    "cut.ckpt": pickled_by_torch({"a": torch.zeros(999)})[:-500],
-    "other.ckpt": pickled_by_torch({"a": 1}),
-    "number.ckpt": pickled_by_torch(1),
-    "name.ckpt": pickled_by_torch({"architecture_name": "../../etc/passwd"}),
-}
-
 
 def test_models(command, folder, amount, tally):
     for model in amount(("zip.pt", "pickle.pt", "torch.pt", "cut.ckpt"), MODELS):
@@ -161,21 +117,6 @@ def test_damaged_models(command, folder, amount, seed, tally):
 
 # ------------------------------------------------------------------------ structures
 
-STRUCTURES = {
-    **{name: TEXTS[name] for name in ("count.xyz", "endless-count.xyz")},
-    **{name: TEXTS[name] for name in ("negative.xyz", "columns.xyz")},
-    "nan.xyz": frame().replace("H 0 0 0", "H nan 0 0"),
-    "element.xyz": frame().replace("H 0 0 0", "Og 0 0 0"),
-    "nothing.xyz": "",
-    "no-atoms.xyz": "0\n\n",
-    "noise.cif": "\0" * 999,
-    "noise.traj": "\0" * 999,
-    "pickle.traj": "PickleTrajectory" + "\x80\x02.",
-    "noise.db": "\0" * 999,
-    "noise.unknown": "\0" * 999,
-    "noise.xyz.gz": "no gzip",
-}
-
 
 def test_structures(command, folder, amount, tally):
     for name in amount(("count.xyz", "columns.xyz", "nan.xyz"), STRUCTURES):
@@ -202,19 +143,6 @@ def test_structures_that_are_no_files(command, folder, tally):
     for name in names:
         assert name in refused(predict, command, folder, data=name)
         tally("hostile structures for `predict`")
-
-
-ELECTRONS = {
-    "text.yaml": "a: [\n",
-    "bomb.yaml": "".join(
-        f"x{i}: &x{i} [{', '.join([f'*x{i - 1}' if i else 'x'] * 10)}]\n"
-        for i in range(10)
-    )
-    + "Si: *x9\n",
-    "deep.yaml": "a: " + "[" * 50_000,
-    "latin.yaml": "H: \udcff\n",
-    "list.yaml": "- 1\n",
-}
 
 
 def test_valences(command, folder, amount, tally):
