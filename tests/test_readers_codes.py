@@ -334,6 +334,21 @@ def test_xml_that_grows_or_reads_other_files(tmp_path, monkeypatch, content):
     assert "tell nobody" not in str(error.value) and len(str(error.value)) < 1000
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("espresso-molecule.xml", b'weight="2.0', b'weight="2.0x'),
+        ("espresso-molecule.xml", b"<nelec>", b"<nelec>x"),
+        ("vasprun_pstress.xml", b'"NELM">    60', b'"NELM">   6x0'),
+        ("vasprun_pstress.xml", b'"NELECT">', b'"NELECT"> x'),
+    ],
+)
+def test_what_is_no_number(unpack, name, old, new):
+    path = unpack(name, old, new)
+    with pytest.raises(ValueError, match=rf"{name}: expected only known .* got Val.*x"):
+        read(path)
+
+
 def test_messages_do_not_quote_whole_files(unpack):
     path = unpack("espresso-molecule.out", b"-9.6869", b"x" * 5000)
     with pytest.raises(ValueError, match=r"molecule\.out: .*cannot be read") as error:

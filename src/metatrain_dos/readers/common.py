@@ -49,12 +49,13 @@ def naming(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    except LookupError as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        # Ours say what was expected; those of Python and NumPy do not.
+        if "expected" in str(error):
+            raise ValueError(f"{path}: {error}") from error
         raise ValueError(
-            f"{path}: expected only known names and complete rows, got "
-            f"{type(error).__name__}: {error}; check whether the run finished"
+            f"{path}: expected only known names, numbers and complete rows, got "
+            f"{type(error).__name__}: {brief(error)}; check whether the run finished"
         ) from error
 
 
