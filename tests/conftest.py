@@ -1,6 +1,7 @@
 """Cases that several test modules use."""
 
 import gzip
+import signal
 from pathlib import Path
 
 import ase
@@ -9,6 +10,7 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+from commands import reading, running
 from metatensor.torch import Labels, TensorBlock, TensorMap
 from processes import mtt
 from training import make_folder
@@ -145,6 +147,20 @@ def unpack(tmp_path):
     return write
 
 
+@pytest.fixture
+def no_waiting():
+    """Fail, rather than wait for what never comes."""
+
+    def fail(*_):
+        raise RuntimeError("still waiting")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 # ---------------------------------------------------------------------- make torture
 
 COUNTS = pytest.StashKey()
@@ -212,6 +228,20 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.section("tried")
         for what in sorted(counts):
             terminalreporter.line(f"{counts[what]:>9,}  {what}")
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory):
+    """Run ``mtt-dos`` in a folder, with limits of memory and time."""
+    with running(tmp_path_factory.mktemp("idle")) as command:
+        yield command
+
+
+@pytest.fixture(scope="session")
+def reader():
+    """Read outputs of calculations and data sets in another process."""
+    with reading() as read:
+        yield read
 
 
 @pytest.fixture(scope="session")

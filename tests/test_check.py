@@ -546,6 +546,13 @@ class TestFiles:
         assert findings()[0].line == line_of("  targets:", 1)
 
 
+# A list of ten, ten of these, ten of these...
+ALIASES = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n"
+    for old, new in zip("abcdefghi", "bcdefghij", strict=True)
+)
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [
@@ -556,7 +563,17 @@ class TestFiles:
         ("nothing but text", "got a scalar"),
         ("", "got nothing"),
         (b"\xff\xfe\xfa", "expected YAML, got"),
+        ("a: 1\n".encode("utf-16"), "expected YAML, got"),
+        ("a: \0\n", "expected YAML, got"),
+        ("a: !!python/object/apply:os.system ['touch owned']", "expected YAML, got"),
+        ("a: " + "9" * 5000, "expected YAML, got"),
+        ("a: " + "[" * 5000 + "]" * 5000, "expected YAML, got"),
+        ("a: &a [*a]\n", "an alias inside of what it stands for"),
+        (ALIASES, "expected at most 100000 entries, got more"),
+        ("".join(f"k{i}: 1\n" for i in range(60_000)), "at most 100000 entries"),
     ],
+    # Some are too long to be names.
+    ids=lambda value: repr(value)[:20],
 )
 def test_unusable_options(tmp_path, capsys, content, text):
     path = tmp_path / "options.yaml"
@@ -569,6 +586,22 @@ def test_unusable_options(tmp_path, capsys, content, text):
     assert check(str(path), as_json=True) == 2
     (found,) = json.loads(capsys.readouterr().out)["findings"]
     assert found["severity"] == "error" and text in found["found"]
+
+
+def test_options_that_have_no_end(tmp_path, no_waiting):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    for name in ("pipe.yaml", "zero.yaml"):
+        with pytest.raises(UnusableOptionsError, match=rf"{name}: .*got a pipe or"):
+            OptionsFile.read(tmp_path / name)
+
+
+def test_options_that_are_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr("metatrain_dos.files.LARGEST_TEXT", 3)
+    path = tmp_path / "options.yaml"
+    path.write_text("a: 1\n")
+    with pytest.raises(UnusableOptionsError, match="got more than 3 letters; correct"):
+        OptionsFile.read(path)
 
 
 def test_options_without_anything(tmp_path):

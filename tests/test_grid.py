@@ -29,6 +29,7 @@ def test_covering(lowest, highest, spacing):
         ((0.0, 0.0, 3), r"spacing: expected an energy > 0 in eV, got 0\.0"),
         ((0.0, np.inf, 3), "spacing: expected an energy > 0 in eV, got inf"),
         ((0.0, 0.05, 0), "size: expected at least one energy, got 0"),
+        ((0.0, 0.05, 10**12), r"size: expected at most 1000000 energies, got 1e\+12"),
     ],
 )
 def test_refused(arguments, message):

@@ -2,93 +2,31 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
-from typing import Dict, List, Optional  # noqa: UP035
 
 import ase.io
 import numpy as np
 import pytest
-import torch
 from ase import Atoms
 from ase.build import molecule
 from ase.calculators.calculator import all_properties
-from metatensor.torch import Labels, TensorBlock, TensorMap
-from metatomic.torch import (
-    AtomisticModel,
-    ModelCapabilities,
-    ModelMetadata,
-    ModelOutput,
-    System,
-)
+from level_model import CHOICES, write_model
 
-from metatrain_dos import DOSCalculator, EnergyGrid, density_of_states
+from metatrain_dos import DOSCalculator
 from metatrain_dos.cli import main
-from metatrain_dos.discretization import Discretization
+from metatrain_dos.electrons import electron_count, read_valences
 from metatrain_dos.models import DOSModel
 from metatrain_dos.predicting.predictor import DOSPredictor
-
-
-CHOICES = Discretization(EnergyGrid(-12.0, 0.05, 441), extra_targets=40)
-
-# Levels of an atom (eV), and electrons that each of them holds.
-LEVELS = {
-    1: ([-5.0, 1.0], [2.0, 2.0]),
-    6: ([-9.0, -5.5, 1.5], [2.0, 2.0, 2.0]),
-    11: ([-3.0 + 0.1 * i for i in range(60)], [0.2] * 60),  # as good as a metal
-}
-
-
-class Levels(torch.nn.Module):
-    """Predict the sum of the DOS of the atoms of a structure."""
-
-    def __init__(self, rows):
-        super().__init__()
-        self.register_buffer("rows", rows)
-
-    def forward(
-        self,
-        systems: List[System],  # noqa: UP006 (TorchScript, as the others)
-        outputs: Dict[str, ModelOutput],  # noqa: UP006
-        selected_atoms: Optional[Labels],  # noqa: UP045
-    ) -> Dict[str, TensorMap]:  # noqa: UP006
-        values = torch.stack(
-            [self.rows[s.types.to(torch.long)].sum(0) for s in systems]
-        )
-        device = values.device
-        block = TensorBlock(
-            values,
-            Labels(["system"], torch.arange(len(systems), device=device)[:, None]),
-            [],
-            Labels(["dos"], torch.arange(values.shape[-1], device=device)[:, None]),
-        )
-        key = Labels(["_"], torch.tensor([[0]], device=device))
-        return {"mtt::dos": TensorMap(key, [block])}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Make the model, with its grid next to it."""
     folder = tmp_path_factory.mktemp("model")
-    axis = EnergyGrid(CHOICES.energies[0], CHOICES.grid.spacing, CHOICES.columns)
-    rows = torch.zeros(12, axis.size, dtype=torch.float64)
-    for number, (energies, electrons) in LEVELS.items():
-        dos = density_of_states(
-            np.reshape(energies, (-1, 1)), np.array(electrons), axis, CHOICES.smearing
-        )
-        rows[number] = torch.tensor(dos)
-    capabilities = ModelCapabilities(
-        outputs={"mtt::dos": ModelOutput(unit="", sample_kind="system")},
-        atomic_types=list(LEVELS),
-        interaction_range=0.0,
-        length_unit="angstrom",
-        supported_devices=["cpu"],
-        dtype="float64",
-    )
-    model = AtomisticModel(Levels(rows).eval(), ModelMetadata(), capabilities)
-    model.save(str(folder / "model.pt"))
-    CHOICES.write(folder / "grid.json")
+    write_model(folder)
     return folder
 
 
@@ -372,6 +310,73 @@ def test_files_without_structures(folder, tmp_path, text):
     with pytest.raises(SystemExit, match="structures: expected "):
         predict(folder, structures, "-o", tmp_path / "out.npz")
     assert list(tmp_path.iterdir()) == [structures]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1000000000000\n\nH 0 0 0\n", "1000000000000 atoms are announced, and 1 foll"),
+        ("1\nProperties=species:S:1:pos:R:3:x:R:99999999999\nH 0 0 0\n", "columns are"),
+        ("1\n\nH nan 0 0\n", "structure 0: expected finite positions and cell"),
+    ],
+)
+def test_files_that_announce_too_much(folder, tmp_path, text, message):
+    structures = tmp_path / "structures.xyz"
+    structures.write_text(text)
+    with pytest.raises(SystemExit, match=message):
+        predict(folder, structures, "-o", tmp_path / "out.npz")
+    assert list(tmp_path.iterdir()) == [structures]
+
+
+def test_a_last_line_without_an_end(folder, tmp_path):
+    structures = tmp_path / "structures.xyz"
+    structures.write_text("1\n\nH 0 0 0")
+    predict(folder, structures, "-o", tmp_path / "out.csv", "--electrons", "2")
+    assert (tmp_path / "out.csv").exists()
+
+
+def test_structures_that_have_no_end(folder, tmp_path, no_waiting):
+    os.mkfifo(tmp_path / "pipe.xyz")
+    os.mkfifo(tmp_path / "pipe.cif")
+    for name in ("pipe.xyz", "pipe.cif"):
+        with pytest.raises(SystemExit, match=rf"{name}: expected a file, got a pipe"):
+            predict(folder, tmp_path / name, "-o", tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("device", ["cpu:99999", "cpu:1", "cpu:x", "cpu:-1", "gpu"])
+def test_devices_that_are_not_there(folder, device):
+    with pytest.raises(ValueError, match=f"device: expected one .* got '{device}'"):
+        DOSModel.load(folder / "model.pt", device=device)
+    assert DOSModel.load(folder / "model.pt", device="cpu:0").device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [",
+        "a: " + "[" * 50_000,
+        "Si: &a [*a]",
+        "".join(
+            f"x{i}: &x{i} [{', '.join([f'*x{i - 1}' if i else 'x'] * 10)}]\n"
+            for i in range(10)
+        ),
+    ],
+    ids=["cut", "deep", "loop", "bomb"],
+)
+def test_valences_that_are_none(tmp_path, text):
+    path = tmp_path / "valences.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="valences: expected electrons") as error:
+        read_valences(str(path))
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("value", ["many", [1.0, 2.0], None])
+def test_numbers_of_electrons_that_are_none(value):
+    atoms = Atoms("H", info={"n_electrons": value})
+    for electrons in (None, "n_electrons"):
+        with pytest.raises(ValueError, match="electrons: expected a number as 'n_el"):
+            electron_count(electrons)(0, atoms)
 
 
 def test_no_more_than_a_batch_is_in_memory(folder):

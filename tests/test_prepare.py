@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -254,6 +255,51 @@ class TestMistakes:
     def test_fractions(self, tmp_path, fractions):
         with pytest.raises(SystemExit, match="split: expected fractions"):
             prepare(STRUCTURES, "-o", tmp_path / "dos", f"--split={fractions}")
+
+    @pytest.mark.parametrize(
+        ("option", "value", "message"),
+        [
+            (
+                "--grid-spacing",
+                "1e-12",
+                "smearing: .*; take a larger spacing",
+            ),
+            ("--grid-spacing", "1e-6", "size: expected at most 1000000 energies"),
+            ("--grid-spacing", "nan", "spacing: expected"),
+            ("--smearing", "1e12", "smearing: expected"),
+            ("--extra-targets", "1000000000000", "extra_targets: expected"),
+            ("--extra-targets", "-1", "extra_targets: expected"),
+            ("--trust-margin", "nan", "expected a finite range"),
+            ("--seed", "-1", "seed: expected a number >= 0, got -1"),
+            ("--tolerance", "nan", "tolerance: expected a number >= 0, got nan"),
+            ("--workers", "0", "workers: expected at least one process, got 0"),
+        ],
+    )
+    def test_impossible_options(self, tmp_path, option, value, message):
+        outputs = copies(tmp_path / "outputs", 2)
+        with pytest.raises(SystemExit, match=message):
+            prepare(outputs, "-o", tmp_path / "dos", option, value)
+        assert not (tmp_path / "dos").exists()
+
+    def test_an_eigenvalue_that_is_too_far(self, tmp_path):
+        outputs = copies(tmp_path / "outputs", 2)
+        path = outputs / "silicon-00001.xml"
+        text = path.read_text()
+        path.write_text(
+            re.sub(r"(<eigenvalues[^>]*>\s*)\S+", r"\1-1e30", text, count=1)
+        )
+        with pytest.raises(SystemExit, match=r"the farthest are .*silicon-00001\.xml"):
+            prepare(outputs, "-o", tmp_path / "dos")
+
+    @pytest.mark.parametrize("output", ["link", "outputs", "."])
+    def test_outputs_that_are_something_else(self, tmp_path, monkeypatch, output):
+        copies(tmp_path / "outputs", 2)
+        (tmp_path / "link").symlink_to("nothing")
+        monkeypatch.chdir(tmp_path)
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(SystemExit, match="output: expected a folder that is not"):
+            prepare("outputs", "-o", output)
+        assert sorted(tmp_path.rglob("*")) == before
 
     def test_too_few(self, tmp_path):
         with pytest.raises(SystemExit, match="got nothing of 1 structures"):

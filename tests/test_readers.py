@@ -1,6 +1,7 @@
 """Readers against what pw.x itself printed, and files written and read again."""
 
 import gzip
+import tracemalloc
 from dataclasses import replace
 from math import erfc
 from pathlib import Path
@@ -230,7 +231,11 @@ def test_espresso_truncated_file(unpack, share):
         ("nelec>", "charge>", "nelec: expected in the output .* check whether pw.x fi"),
         ("band_structure>", "bands>", "output/band_structure: expected in the output"),
         ('weight="', 'other="', "kpoint_weights: expected finite numbers, got 4"),
-        ("-2.0769", "********", r"could not convert string to float: '\*{8}"),
+        (
+            "-2.0769",
+            "********",
+            r"expected only .* could not convert string to float: '\*{8}",
+        ),
     ],
 )
 def test_espresso_other_content(unpack, old, new, message):
@@ -330,6 +335,49 @@ def test_extxyz_other_content(write, changes, message):
         next(found)
 
 
+ONE_FRAME = (
+    '{count}\nProperties={columns} eigenvalues="0 1" kpoint_weights=2 {more}\nH 0 0 0\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": "1000000000000"}, "1000000000000 atoms are announced, and 1 follow"),
+        ({"count": "9" * 5000}, "structure 0 cannot be read"),
+        ({"count": "-1"}, "structure 0 cannot be read"),
+        (
+            {"columns": "species:S:1:pos:R:3:x:R:1000000000000"},
+            "1000000000004 columns are announced, and 4 follow",
+        ),
+        ({"columns": "species:S:1:pos:R:3" + ":x:R:1" * 5000}, "5004 columns are"),
+        (
+            {"more": 'x="_JSON {\\"__ndarray__\\": [[9999999], \\"O\\", [1]]}"'},
+            "info: expected numbers.*'__ndarray__'",
+        ),
+        ({"more": "fermi_level=1e999"}, "fermi_level: expected a finite number"),
+        ({"more": "n_electrons=1e300"}, "n_electrons: .* at most the 4 that"),
+        (
+            {"more": "y=" + "x" * 9999 + " spin_channels=" + "x" * 9999},
+            "got 'x{,30}\\.",
+        ),
+    ],
+    ids=lambda value: None if isinstance(value, str) else next(iter(value)),
+)
+def test_extxyz_that_announces_too_much(tmp_path, changes, message):
+    path = tmp_path / "a.xyz"
+    given = {"count": "1", "columns": "species:S:1:pos:R:3", "more": "", **changes}
+    path.write_text(ONE_FRAME.format(**given))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=rf"a\.xyz.*({message})") as error:
+            list(read_extxyz(path))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6 and len(str(error.value)) < 1000
+
+
 def test_extxyz_truncated_file(write):
     atoms = calculation_to_atoms(example())
     path = write(atoms, atoms)
@@ -371,6 +419,19 @@ def test_calculation_is_normalised():
     ("error", "changes", "message"),
     [
         (TypeError, {"atoms": "CO"}, r"atoms: expected ase\.Atoms, got str"),
+        (ValueError, {"atoms": ase.Atoms()}, r"atoms: expected atomic num.* got \[\]"),
+        (ValueError, {"atoms": ase.Atoms("X")}, r"numbers from 1 to 118, got \[0\]"),
+        (ValueError, {"atoms": ase.Atoms([119])}, r"from 1 to 118, got \[119\]"),
+        (
+            ValueError,
+            {"atoms": ase.Atoms("H", positions=[[0, np.nan, 0]])},
+            "positions: expected finite numbers, got 1 that are not",
+        ),
+        (
+            ValueError,
+            {"atoms": ase.Atoms("H", cell=[np.inf, 1, 1])},
+            "cell: expected finite numbers, got 1 that are not",
+        ),
         (TypeError, {"eigenvalues": [[["a"]]]}, "eigenvalues: expected real numbers"),
         (TypeError, {"eigenvalues": [[[1j]]]}, "eigenvalues: .* got complex128"),
         (TypeError, {"kpoint_weights": [True] * 3}, "kpoint_weights: .* got bool"),

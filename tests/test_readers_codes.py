@@ -1,6 +1,9 @@
 """Readers on outputs of several codes, against what the codes themselves printed."""
 
+import json
 import pickle
+import re
+import struct
 import tracemalloc
 from math import erfc
 from pathlib import Path
@@ -17,6 +20,7 @@ from metatrain_dos.readers import (
     READERS,
     calculation_from_ase,
     find_reader,
+    netcdf,
     read_calculations,
 )
 from metatrain_dos.targets import density_of_states
@@ -293,6 +297,65 @@ def test_huge_counts(unpack, name, old, new):
     assert peak < 50e6
 
 
+ENTITIES = (
+    '<!DOCTYPE a [<!ENTITY l0 "ha">'
+    + "".join(f'<!ENTITY l{i + 1} "{f"&l{i};" * 10}">' for i in range(9))
+    + "]>\n"
+)
+OUTSIDE = '<!DOCTYPE a [<!ENTITY x SYSTEM "secret.txt">]>\n'
+ESPRESSO = '<q:espresso xmlns:q="http://www.quantum-espresso.org/ns">{0}</q:espresso>'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ENTITIES + ESPRESSO.format("&l9;"),  # 2 GB
+        ENTITIES + "<modeling>&l9;</modeling>",
+        OUTSIDE + ESPRESSO.format("&x;"),
+        OUTSIDE + "<modeling>&x;</modeling>",
+        ESPRESSO.format("<a>" * 100_000),
+        "<modeling>" + "<calculation>" * 100_000,
+    ],
+    ids=lambda content: content[-20:],
+)
+def test_xml_that_grows_or_reads_other_files(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.txt").write_text("tell nobody")
+    path = tmp_path / "a.xml"
+    path.write_text('<?xml version="1.0"?>\n' + content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"a\.xml: expected") as error:
+            read(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100e6
+    assert "tell nobody" not in str(error.value) and len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("espresso-molecule.xml", b'weight="2.0', b'weight="2.0x'),
+        ("espresso-molecule.xml", b"<nelec>", b"<nelec>x"),
+        ("vasprun_pstress.xml", b'"NELM">    60', b'"NELM">   6x0'),
+        ("vasprun_pstress.xml", b'"NELECT">', b'"NELECT"> x'),
+    ],
+)
+def test_what_is_no_number(unpack, name, old, new):
+    path = unpack(name, old, new)
+    with pytest.raises(ValueError, match=rf"{name}: expected only known .* got Val.*x"):
+        read(path)
+
+
+def test_messages_do_not_quote_whole_files(unpack):
+    path = unpack("espresso-molecule.out", b"-9.6869", b"x" * 5000)
+    with pytest.raises(ValueError, match=r"molecule\.out: .*cannot be read") as error:
+        read(path)
+    assert len(str(error.value)) < 800
+
+
 # ------------------------------------------------------- what pw.x prints
 
 
@@ -406,12 +469,62 @@ def test_abinit_without_weight(unpack):
 
 
 def test_abinit_without_netcdf(tmp_path, monkeypatch):
-    def import_module(name):
-        raise ImportError(f"No module named {name!r}")
-
-    monkeypatch.setattr("metatrain_dos.readers.abinit.import_module", import_module)
+    monkeypatch.setattr("metatrain_dos.readers.abinit.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"a_GSR\.nc: .*pip install netCDF4"):
         readers.read_abinit_gsr(tmp_path / "a_GSR.nc")
+
+
+def test_abinit_cell_without_volume(unpack):
+    path = unpack("abinit-silicon_GSR.nc")
+    with pytest.importorskip("netCDF4").Dataset(path, "a") as file:
+        file["primitive_vectors"][...] = 0
+    with pytest.raises(ValueError, match=r"silicon_GSR\.nc: cell: .*span a volume"):
+        read(path)
+
+
+def test_netcdf_that_hangs_or_crashes(unpack, monkeypatch, tmp_path):
+    """The library is not ours; a script in its place does what it does at its worst."""
+    path = unpack("abinit-silicon_GSR.nc")
+    expected = read(path)
+    script = tmp_path / "script.py"
+    monkeypatch.setattr(netcdf, "SECONDS", 0.5)
+    for content in (
+        "import time; time.sleep(60)",
+        "import os; os.abort()",
+        "input(); print('{', end='', flush=True)",
+        "",
+    ):
+        script.write_text(content)
+        with monkeypatch.context() as patch:
+            patch.setattr(netcdf, "SCRIPT", script)
+            netcdf._end()
+            with pytest.raises(
+                ValueError, match=r"silicon_GSR\.nc: .*crashed, or found no"
+            ):
+                read(path)
+        # and the next file is read by a new process
+        monkeypatch.setattr(netcdf, "SECONDS", 60)
+        assert_same(expected, read(path))
+        monkeypatch.setattr(netcdf, "SECONDS", 0.5)
+
+
+def test_damaged_netcdf_leaves_nothing_behind(unpack):
+    """HDF5 may keep a damaged file open, and take the next one of that place for it."""
+    path = unpack("abinit-silicon_GSR.nc")
+    content, expected = path.read_bytes(), read(path)
+    for share in (0.3, 0.6, 0.9):
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(ValueError, match=r"silicon_GSR\.nc: .*cannot be read"):
+            read(path)
+        path.write_bytes(content)
+        assert_same(expected, read(path))
+
+
+def test_netcdf_from_another_folder(unpack, monkeypatch, tmp_path):
+    name = "abinit-silicon_GSR.nc"
+    expected = read(unpack(name))
+    monkeypatch.chdir(tmp_path)
+    assert_same(expected, read(Path(name)))
 
 
 # ----------------------------------------------------------------------------- GPAW
@@ -471,6 +584,61 @@ def test_gpaw_refuses_objects(tmp_path, unpack):
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        # ASE would make 2 GB of one number, and of one letter.
+        ({"__ndarray__": [[300_000_000], "float64", [1]]}, r"\[300000000\] from 1 num"),
+        ({"__ndarray__": [[1], "U500000000", ["a"]]}, "U500000000"),
+        ({"__ase_objtype__": "vibrationsdata"}, "'vibrationsdata' in JSON"),
+    ],
+)
+def test_gpaw_refuses_json_that_grows(unpack, entry, message):
+    path = write_gpw(unpack("gpaw-molecule.gpw"), entry)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=rf"molecule\.gpw: .*read.*{message}"):
+            read(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 50e6
+
+
+def test_gpaw_cell_as_object(unpack):
+    # as GPAW writes it where the cell has one
+    path = unpack("gpaw-molecule.gpw")
+    expected = read(path)
+    cell = {
+        "__ndarray__": [[3, 3], "float64", expected.atoms.cell.array.ravel().tolist()]
+    }
+    for entry in (cell, {"__ase_objtype__": "cell", "array": cell}):
+        assert_same(expected, read(write_gpw(path, entry)))
+
+
+def write_gpw(path, cell):
+    """Exchange the cell in the JSON of a file, which is its end."""
+    content = path.read_bytes()
+    [place] = struct.unpack("<q", content[40:48])
+    [begin] = struct.unpack("<q", content[place : place + 8])
+    [length] = struct.unpack("<q", content[begin : begin + 8])
+    entries = json.loads(content[begin + 8 : begin + 8 + length])
+    entries["atoms."]["cell"] = cell
+    text = json.dumps(entries).encode()
+    path.write_bytes(content[:begin] + struct.pack("<q", len(text)) + text)
+    return path
+
+
+@pytest.mark.parametrize("place", [32, 40])
+def test_gpaw_announces_too_much(unpack, place):
+    path = unpack("gpaw-molecule.gpw")
+    content = path.read_bytes()
+    damaged = content[:place] + struct.pack("<q", 10**12) + content[place + 8 :]
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"molecule\.gpw: .*cannot be read"):
+        read(path)
+
+
 # ----------------------------------------------------------------------------- VASP
 
 
@@ -497,6 +665,18 @@ def test_vasp_is_what_ase_reads(unpack, name):
 def test_vasp_other_content(unpack, old, new, message):
     path = unpack("vasprun_pstress.xml", old, new)
     with pytest.raises(ValueError, match=rf"vasprun_pstress\.xml: .*({message})"):
+        read(path)
+
+
+def test_vasp_cell_without_volume(unpack):
+    path = unpack("vasprun_pstress.xml")
+    text = path.read_text()
+    for begin in (m.start() for m in re.finditer('<varray name="basis"', text)):
+        end = text.index("</varray>", begin)
+        zeros = re.sub(r"\d", "0", text[begin:end])
+        text = text[:begin] + zeros + text[end:]
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"pstress\.xml: cell: .*span a volume"):
         read(path)
 
 

@@ -1,11 +1,13 @@
 """Which files a user means."""
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 
 from metatrain_dos.preparing.sources import find_sources
+from metatrain_dos.readers import read_calculations
 
 
 DATA = Path(__file__).parent / "data"
@@ -83,6 +85,42 @@ def test_folders_to_leave_out(folder):
 def test_links_in_a_circle(folder):
     (folder / "a" / "circle").symlink_to(folder, target_is_directory=True)
     assert len(find_sources([str(folder)])) == 5
+
+
+def test_what_has_no_end_is_left_alone(folder, no_waiting):
+    expected = find_sources([str(folder)])
+    os.mkfifo(folder / "a" / "1.xml")
+    os.mkfifo(folder / "pipe.xyz")
+    (folder / "zero.xyz").symlink_to("/dev/zero")
+    assert find_sources([str(folder)]) == expected
+    # Whoever names it hears why.
+    for name in ("a/1.xml", "pipe.xyz", "zero.xyz"):
+        [path] = find_sources([str(folder / name)])
+        with pytest.raises(ValueError, match=rf"{name}: .*got a pipe or a device"):
+            list(read_calculations(path))
+
+
+@pytest.mark.parametrize("target", ["loop.xyz", "nothing"])
+def test_links_to_nothing_are_noticed(folder, target):
+    path = folder / "loop.xyz"
+    path.symlink_to(target)
+    for source in (folder, path, folder / "*.xyz"):
+        assert str(path) in find_sources([str(source)])
+    with pytest.raises(ValueError, match=r"loop\.xyz: expected"):
+        list(read_calculations(path))
+
+
+def test_lists_that_lead_back(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("@list.txt\n")
+    with pytest.raises(ValueError, match=r"@list\.txt: expected a file, a folder or"):
+        find_sources([f"@{path}"])
+
+
+def test_names_that_are_no_text(folder):
+    name = os.fsdecode(b"\xff\n.xyz")
+    (folder / name).write_text("1\n\nH 0 0 0\n")
+    assert str(folder / name) in find_sources([str(folder)])
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,13 @@ def assert_same(one, other):
     assert one.n_electrons == other.n_electrons
 
 
+def test_names_that_are_no_text(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff\n.xyz")
+    path.write_bytes(STRUCTURES.read_bytes())
+    [summary] = read_sources([str(path)], tmp_path / "spool", ())
+    assert summary.error is None and len(summary.facts) == 224
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in DATA.glob("*si*.xml.gz")))
 def test_real_outputs(tmp_path, name):
     path = tmp_path / name.removesuffix(".gz")

@@ -7,6 +7,8 @@ from typing import Any
 import ase
 import numpy as np
 
+from .files import shortened
+
 
 # Printed weights are rounded, so that they do not sum to exactly 1 or 2.
 WEIGHT_SUM_TOLERANCE = 1e-3
@@ -53,7 +55,7 @@ class Calculation:
                 f"atoms: expected ase.Atoms, got {type(self.atoms).__name__}; read the "
                 "structure with ase.io.read"
             )
-        _check_structure(self.atoms)
+        check_structure(self.atoms)
         eigenvalues = _finite_array(
             "eigenvalues", self.eigenvalues, ("spin channels", "k-points", "bands")
         )
@@ -106,8 +108,14 @@ def calculation_to_atoms(calculation: Calculation) -> ase.Atoms:
     return atoms
 
 
-def _check_structure(atoms: ase.Atoms) -> None:
-    """Refuse a structure that no model can be trained on."""
+def check_structure(atoms: ase.Atoms) -> None:
+    """
+    Refuse a structure that no model can be trained on.
+
+    :param atoms: the structure
+    :raises ValueError: if it has no atoms, or one of no element, or a number in it is
+        not finite
+    """
     numbers = atoms.numbers
     if len(atoms) == 0 or numbers.min() < 1 or numbers.max() > LAST_ELEMENT:
         raise ValueError(
@@ -179,8 +187,8 @@ def _finite_number(name: str, value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(
-            f"{name}: expected a number or None, got {value!r}; leave it out if it is "
-            "not known"
+            f"{name}: expected a number or None, got {shortened(value)}; leave "
+            "it out if it is not known"
         )
     number = float(value)
     if not np.isfinite(number):

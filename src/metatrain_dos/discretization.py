@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .calculation import Calculation
+from .files import read_text
 from .grid import DEFAULT_SPACING, LARGEST_SIZE, EnergyGrid
 from .hypers import MaskedDOSHypers
 from .occupation import REFERENCES, reference_energy
@@ -151,7 +152,7 @@ class Discretization:
         :raises ValueError: if the file does not hold them
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = json.loads(read_text(path))
             return cls(grid=EnergyGrid(**content.pop("grid")), **content)
         except (
             *(TypeError, KeyError, AttributeError, ValueError),

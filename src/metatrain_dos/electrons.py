@@ -9,6 +9,8 @@ import numpy as np
 import yaml
 from ase.data import atomic_numbers
 
+from .files import read_text, shortened
+
 
 INFO_KEY = "n_electrons"
 """Where a structure says so itself."""
@@ -62,22 +64,24 @@ def read_valences(valences: str | Mapping[str, float]) -> dict[str, float]:
     pairs: Any = valences
     if isinstance(valences, str):
         if Path(valences).is_file():
-            # All as text, because to YAML nobelium is a No.
-            pairs = yaml.load(Path(valences).read_text("utf-8"), yaml.BaseLoader)
+            pairs = _read_yaml(Path(valences), expected)
         else:
             words = valences.replace(",", " ").split()
             pairs = dict(word.partition("=")[::2] for word in words)
     if not isinstance(pairs, Mapping) or not pairs:
-        raise ValueError(f"valences: {expected}, got {valences!r}; write it like that")
+        raise ValueError(
+            f"valences: {expected}, got {shortened(valences)}; write it like that"
+        )
     found = {}
     for symbol, text in pairs.items():
         try:
             number = float(text)
         except (TypeError, ValueError):
             number = np.nan
-        if atomic_numbers.get(symbol, 0) < 1 or not 0 <= number < np.inf:
+        if atomic_numbers.get(str(symbol), 0) < 1 or not 0 <= number < np.inf:
             raise ValueError(
-                f"valences: {expected}, got {symbol!r} with {text!r}; give each "
+                f"valences: {expected}, got {shortened(symbol)} with "
+                f"{shortened(text)}; give each "
                 "element the valence electrons of its pseudopotential"
             )
         found[symbol] = number
@@ -107,9 +111,32 @@ def valence_electrons(
     return float(sum(valences[symbol] for symbol in symbols))
 
 
+def _read_yaml(path: Path, expected: str) -> Any:
+    """Read a file, all as text, because to YAML nobelium is a No."""
+    try:
+        return yaml.load(read_text(path), yaml.BaseLoader)
+    # The last: lists in thousands of lists
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"valences: {expected}, got {path}, which cannot be read "
+            f"({' '.join(str(error).split())}); correct it there"
+        ) from error
+
+
+def _number(number: int, atoms: ase.Atoms, key: str) -> float:
+    """Take a number from the info of a structure."""
+    try:
+        return float(atoms.info[key])
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"electrons: expected a number as {key!r} of structure {number}, got "
+            f"{shortened(atoms.info[key])}; correct it, or give valences"
+        ) from error
+
+
 def _from_info_if_there(number: int, atoms: ase.Atoms) -> float | None:
     """Look the number up where it usually is."""
-    return float(atoms.info[INFO_KEY]) if INFO_KEY in atoms.info else None
+    return _number(number, atoms, INFO_KEY) if INFO_KEY in atoms.info else None
 
 
 def _from_info(key: str) -> ElectronCount:
@@ -123,7 +150,7 @@ def _from_info(key: str) -> ElectronCount:
                 f"{number} has only {', '.join(sorted(atoms.info)) or 'nothing'}; "
                 "check the name, or give valences"
             )
-        return float(atoms.info[key])
+        return _number(number, atoms, key)
 
     return count
 

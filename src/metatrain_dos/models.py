@@ -171,6 +171,11 @@ class DOSModel:
             system = systems_to_torch(atoms, dtype=self._dtype)
         else:
             system = structure.to(device="cpu", dtype=self._dtype)
+        if not (system.positions.isfinite().all() and system.cell.isfinite().all()):
+            raise ValueError(
+                f"structure {number}: expected finite positions and cell, got some "
+                "that are not; leave the structure out"
+            )
         unknown = set(system.types.tolist()) - set(self.atomic_types)
         if len(system) == 0 or unknown:
             found = f"atomic numbers {sorted(unknown)}" if unknown else "none at all"
@@ -219,15 +224,18 @@ def check_batch_size(batch_size: int) -> None:
 
 def _find_device(supported: list[str], device: str) -> torch.device:
     """Choose where the model runs."""
-    is_there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+    counts = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
     }
-    usable = [kind for kind in supported if is_there.get(kind)]
+    usable = [kind for kind in supported if counts.get(kind)]
     if device == "auto" and usable:
         return torch.device(usable[0])
-    if device.split(":")[0] in usable:
+    kind, colon, index = device.partition(":")
+    # Torch takes cpu:99999 for one that is negative.
+    is_index = index.isascii() and index.isdecimal() and len(index) < 4
+    if kind in usable and (not colon or (is_index and int(index) < counts[kind])):
         return torch.device(device)
     raise ValueError(
         f"device: expected one that is here and that the model runs on "

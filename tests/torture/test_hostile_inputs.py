@@ -1,61 +1,10 @@
 """Files that mean harm, or are broken: a clear error, in bounded memory and time."""
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-
-ZYGOTE = Path(__file__).with_name("zygote.py")
-MIB = 2**20
-# Above what the interpreter needs with everything imported. What is read has a few kB.
-MEMORY = 300 * MIB
-
-
-class Command:
-    """Run ``mtt-dos`` in a folder; give its exit status and what it printed."""
-
-    def __init__(self, process, folder):
-        self.process = process
-        self.idle = self.ask(folder, "--version")["memory"]
-
-    def ask(self, folder, *arguments):
-        request = {"arguments": arguments, "folder": str(folder), "memory": 4 * MEMORY}
-        print(json.dumps(request), file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())
-
-    def __call__(self, folder, *arguments):
-        answer = self.ask(folder, *arguments)
-        out, err = (folder / "stdout", folder / "stderr")
-        printed = [path.read_text("utf-8", "surrogateescape") for path in (out, err)]
-        out.unlink()
-        err.unlink()
-        assert "Traceback" not in "".join(printed), printed[1]
-        assert answer["memory"] < self.idle + MEMORY
-        return answer["status"], *printed
-
-
-@pytest.fixture(scope="module")
-def command(tmp_path_factory):
-    with subprocess.Popen(
-        [sys.executable, str(ZYGOTE)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Command(process, tmp_path_factory.mktemp("idle"))
-
-
-def snapshot(folder):
-    """Remember every file below a folder, and what is in it."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        is_plain = path.is_file() and not path.is_symlink()
-        found[path] = path.read_bytes() if is_plain else path.lstat().st_mode
-    return found
+from commands import MEMORY, snapshot
 
 
 # ------------------------------------------------------------------------- single files

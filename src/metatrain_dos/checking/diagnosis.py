@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..datasets import SETS
+from ..files import brief
 from ..hypers import MaskedDOSHypers
 from ..progress import progress
 from ..registry import register_entry_points
@@ -103,8 +104,7 @@ def _cannot_be_read(
     checks.add(
         "error",
         keys,
-        f"cannot be read: {where}"
-        + (" ".join(str(error).split()) or type(error).__name__),
+        f"cannot be read: {where}{brief(error)}",
         "`mtt train` reads the same files",
         "correct the path, or write the file again",
     )

@@ -9,6 +9,8 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ..files import read_text
+
 
 Keys = tuple[str | int, ...]
 
@@ -45,7 +47,7 @@ class OptionsFile:
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path)
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             _check_size(node, path)
             # only a mapping is for OmegaConf, which knows that `1e-4` is a number

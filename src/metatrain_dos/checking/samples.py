@@ -3,13 +3,17 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ase
 import numpy as np
 from omegaconf import OmegaConf
 
+from ..calculation import check_structure
+from ..files import check_kind, shortened
 from ..readers.extxyz import read_structures
+from .archives import check_archive, check_dataset
 from .training_sets import Section
 
 
@@ -57,6 +61,8 @@ def samples(section: Section, target: str) -> Iterator[Sample]:
     """
     mask = f"{target}_mask"
     names = [target, mask] if mask in section.entries else [target]
+    for file in (section.source, *(section.entries[n]["read_from"] for n in names)):
+        check_kind(file)
     if section.source.suffix == ".zip":
         found = _from_zip(section, names)
     elif section.source.is_dir():
@@ -67,6 +73,7 @@ def samples(section: Section, target: str) -> Iterator[Sample]:
         found = _from_metatrain(section, names)
     for index, (atoms, arrays) in enumerate(found):
         if section.indices is None or index in section.indices:
+            check_structure(atoms)
             mask_array = arrays[1] if arrays[1:] else None
             yield Sample(index, atoms, arrays[0], mask_array)
 
@@ -104,7 +111,9 @@ def _from_xyz(section: Section, names: list[str]) -> Structures:
 def _from_memmap(section: Section, names: list[str]) -> Structures:
     """Read metatrain's memory-mapped arrays, with the width that the files have."""
     folder = section.source
-    ends = np.load(folder / "na.npy")
+    for file in folder.iterdir():
+        check_kind(file)
+    ends = _read_ends(folder)
     types = np.memmap(folder / "a.bin", dtype="int32", mode="r", shape=(int(ends[-1]),))
     positions = np.memmap(folder / "x.bin", "float32", "r", shape=(len(types), 3))
     cells = np.zeros((len(ends) - 1, 3, 3))
@@ -135,11 +144,29 @@ def _from_memmap(section: Section, names: list[str]) -> Structures:
         )
 
 
+def _read_ends(folder: Path) -> np.ndarray:
+    """Read where the atoms of each structure end, after a 0 in front."""
+    ends, count = np.load(folder / "na.npy"), np.load(folder / "ns.npy")
+    whole = ends.ndim == 1 and ends.dtype.kind in "iu" and ends.size > 1
+    if not whole or ends[0] != 0 or not (np.diff(ends) > 0).all():
+        raise ValueError(
+            f"expected {folder / 'na.npy'} to count the atoms up from 0, with some in "
+            f"every structure, got {ends.dtype} of shape {ends.shape}; write it again"
+        )
+    if count.shape or count != len(ends) - 1:
+        raise ValueError(
+            f"expected {folder / 'ns.npy'} to say {len(ends) - 1}, the number of "
+            f"structures in na.npy, got {shortened(count)}; write it again"
+        )
+    return ends
+
+
 def _from_zip(section: Section, names: list[str]) -> Structures:
     """Read metatrain's ``DiskDataset``."""
     from metatrain.utils.data import DiskDataset
 
     keys = [section.entries[name]["key"] for name in names]
+    check_dataset(section.source, {"system", *keys})
     dataset = DiskDataset(str(section.source), fields=keys)
     for index in range(len(dataset)):
         sample = dataset[index]
@@ -150,6 +177,10 @@ def _from_metatrain(section: Section, names: list[str]) -> Structures:
     """Read whatever metatrain reads, such as targets in a file of their own."""
     from metatrain.utils.data import get_dataset
 
+    for name in names:
+        file = Path(section.entries[name]["read_from"])
+        if file.suffix == ".mts":
+            check_archive(file)
     config = {
         "systems": section.config["systems"],
         "targets": {names[0]: section.entries[names[0]]},

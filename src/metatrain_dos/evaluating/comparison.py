@@ -11,6 +11,7 @@ from ..axes import PredictionAxis
 from ..checking.samples import Sample, samples
 from ..checking.training_sets import Section
 from ..evaluation import AlignedDOS, align
+from ..files import brief
 from ..models import DEFAULT_BATCH_SIZE, DOSModel, check_batch_size
 
 
@@ -155,7 +156,7 @@ def _wanted(
         except Exception as error:  # files go wrong in many ways
             raise ValueError(
                 f"data: expected structures with {target!r}, got {section.source}, "
-                f"which cannot be read {last} ({error}); correct it there"
+                f"which cannot be read {last} ({brief(error)}); correct it there"
             ) from error
         if sample is None:
             return

@@ -4,11 +4,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import ase.io
+import ase
 
 from ..checking.options_file import OptionsFile
 from ..checking.training_sets import Section, read_sections
 from ..datasets import target_key
+from ..files import brief, check_kind
+from ..readers.extxyz import read_structures
 
 
 def find_data(data: Path, target: str) -> list[Section]:
@@ -26,6 +28,7 @@ def find_data(data: Path, target: str) -> list[Section]:
             f"data: expected a data set or an options file, but {data} is not there; "
             "check the path"
         )
+    check_kind(data)
     if data.suffix in (".yaml", ".yml"):
         return _test_sets(data, target)
     if data.is_dir() and not (data / "ns.npy").exists():
@@ -84,16 +87,22 @@ def _entries(data: Path, key: str) -> tuple[str, bool]:
         names = {path.stem for path in data.glob("*.bin")}
         kind = "system"
     elif data.suffix == ".zip":
-        with zipfile.ZipFile(data) as archive:
-            names = {Path(name).stem for name in archive.namelist()}
+        try:
+            with zipfile.ZipFile(data) as archive:
+                names = {Path(name).stem for name in archive.namelist()}
+        except Exception as error:  # files go wrong in many ways
+            raise ValueError(
+                f"data: expected a zip file, but {data} cannot be read "
+                f"({brief(error)}); write it again"
+            ) from error
         kind = "system"
     elif data.suffix in (".xyz", ".extxyz"):
         try:
-            atoms = next(ase.io.iread(str(data), "0", format="extxyz"), ase.Atoms())
+            atoms = next(read_structures(data), ase.Atoms())
         except Exception as error:  # files go wrong in many ways
             raise ValueError(
-                f"data: expected extended XYZ, but {data} cannot be read ({error}); "
-                "correct it there"
+                f"data: expected extended XYZ, but {data} cannot be read "
+                f"({brief(error)}); correct it there"
             ) from error
         names = {*atoms.info, *atoms.arrays}
         kind = "atom" if key in atoms.arrays else "system"

@@ -9,8 +9,10 @@ import ase.io
 import numpy as np
 
 from ..electrons import INFO_KEY
+from ..files import brief, check_kind
 from ..models import DOSModel
 from ..progress import progress
+from ..readers.extxyz import read_structures
 from .output import find_format, open_output
 from .predictor import ZEROS, DOSPredictor, PredictedDOS
 
@@ -139,7 +141,14 @@ class Summary:
 def _read(files: Sequence[Path]) -> Iterator[ase.Atoms]:
     """Read structures one by one."""
     for file in files:
-        frames = ase.io.iread(file, index=":")
+        check_kind(file)
+        # ASE would take any number of atoms at its word.
+        is_xyz = file.suffix in (".xyz", ".extxyz")
+        frames = (
+            read_structures(file, whole=False)
+            if is_xyz
+            else ase.io.iread(file, index=":")
+        )
         while True:
             try:
                 atoms = next(frames)
@@ -149,6 +158,6 @@ def _read(files: Sequence[Path]) -> Iterator[ase.Atoms]:
             except Exception as error:
                 raise ValueError(
                     f"structures: expected a file that ASE reads, got {file} "
-                    f"({error}); check the path and the format"
+                    f"({brief(error)}); check the path and the format"
                 ) from error
             yield atoms

@@ -3,13 +3,13 @@
 A reader for another code is a module with one function, and one row of :data:`READERS`.
 """
 
-import stat
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
 from ..calculation import Calculation, calculation_to_atoms
+from ..files import check_kind
 from .abinit import read_abinit_gsr
 from .common import calculation_from_ase
 from .espresso import read_espresso_text, read_espresso_xml
@@ -87,7 +87,7 @@ def find_reader(path: str | Path) -> Reader | None:
     fitting = [row for row in READERS.values() if fnmatch(name, row.pattern)]
     if any(row.mark for row in fitting):
         try:
-            _check_kind(path)
+            check_kind(path)
             with path.open("rb") as stream:
                 head = stream.read(HEAD)
         except (OSError, ValueError):
@@ -105,25 +105,12 @@ def read_calculations(path: str | Path) -> Iterator[Calculation]:
     :raises ValueError: if the file is of no known format, or cannot be read
     """
     path = Path(path)
-    _check_kind(path)
+    check_kind(path)
     reader = find_reader(path)
     if reader is None:
         raise ValueError(f"{path}: {_no_reader(path.name)}")
     found = reader.read(path)
     yield from (found,) if isinstance(found, Calculation) else found
-
-
-def _check_kind(path: Path) -> None:
-    """Refuse pipes and devices, which may have no end."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:  # which the reader meets, too
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise ValueError(
-            f"{path}: expected a file, got a pipe or a device; write what it gives to "
-            "a file"
-        )
 
 
 def _no_reader(name: str) -> str:

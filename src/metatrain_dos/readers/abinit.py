@@ -1,14 +1,13 @@
 """Read the netCDF files of ABINIT."""
 
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import ase
 import numpy as np
 
 from ..calculation import Calculation
-from .common import BOHR, HARTREE, naming, parsing
+from .common import BOHR, HARTREE, crystal, naming, parsing
+from .netcdf import read_netcdf
 
 
 __all__ = ["read_abinit_gsr"]
@@ -26,6 +25,8 @@ VARIABLES = (
     "nelect",
     "deltae",
 )
+
+SPINORS = "number_of_spinor_components"
 
 # Last change of the total energy, hartree; the file says nothing else about whether
 # the self-consistent density was found.
@@ -45,29 +46,15 @@ def read_abinit_gsr(path: str | Path) -> Calculation:
         or has k-points along a path, or netCDF4 is not installed
     """
     path = Path(path)
-    try:
-        netcdf = import_module("netCDF4")
-    except ImportError as error:
+    if find_spec("netCDF4") is None:
         raise ValueError(
             f"{path}: expected the Python package netCDF4, which reads such files, but "
-            f"it cannot be imported ({error}); pip install netCDF4"
-        ) from error
-    with parsing(path, "netCDF output of ABINIT"), netcdf.Dataset(path) as file:
-        file.set_auto_mask(False)
-        size = path.stat().st_size
-        found = {name: _array(file[name], size) for name in VARIABLES}
-        spinors = len(file.dimensions["number_of_spinor_components"])
-    with naming(path):
-        return _from_gsr(found, spinors)
-
-
-def _array(variable: Any, size: int) -> np.ndarray:
-    """Read an array, whose header may claim more than a file of that size holds."""
-    if variable.size * variable.dtype.itemsize > size:
-        raise ValueError(
-            f"{variable.name} of shape {variable.shape} in a file of {size} bytes"
+            "it is not installed; pip install netCDF4"
         )
-    return variable[...]
+    with parsing(path, "netCDF output of ABINIT"):
+        found = read_netcdf(path, VARIABLES, (SPINORS,))
+    with naming(path):
+        return _from_gsr(found, int(found[SPINORS]))
 
 
 def _from_gsr(found: dict[str, np.ndarray], spinors: int) -> Calculation:
@@ -90,11 +77,10 @@ def _from_gsr(found: dict[str, np.ndarray], spinors: int) -> Calculation:
     counted = weights > 0
     numbers = found["atomic_numbers"][found["atom_species"] - 1]
     return Calculation(
-        atoms=ase.Atoms(
-            numbers=np.rint(numbers).astype(int),
-            scaled_positions=found["reduced_atom_positions"],
-            cell=BOHR * found["primitive_vectors"],
-            pbc=True,
+        atoms=crystal(
+            np.rint(numbers).astype(int),
+            found["reduced_atom_positions"],
+            BOHR * found["primitive_vectors"],
         ),
         eigenvalues=eigenvalues[:, counted, :bands],
         kpoint_weights=weights[counted] * (2 / (len(eigenvalues) * spinors)),

@@ -8,6 +8,7 @@ import ase
 import numpy as np
 
 from ..calculation import Calculation
+from ..files import brief
 
 
 # CODATA 2018, which Quantum ESPRESSO writes with; those in ase.units are older.
@@ -32,8 +33,8 @@ def parsing(path: Path, expected: str) -> Iterator[None]:
     except Exception as error:
         raise ValueError(
             f"{path}: expected {expected}, but it cannot be read "
-            f"({type(error).__name__}: {error}); check the path and whether the run "
-            "finished"
+            f"({type(error).__name__}: {brief(error)}); check the path and whether the "
+            "run finished"
         ) from error
 
 
@@ -43,17 +44,39 @@ def naming(path: Path) -> Iterator[None]:
     Put the name of the file in front of what is wrong with its content.
 
     :param path: file that was parsed
-    :raises ValueError: instead of ``TypeError``, ``ValueError`` and ``LookupError``
+    :raises ValueError: instead of ``TypeError``, ``ValueError``, ``ArithmeticError``
+        and ``LookupError``
     """
     try:
         yield
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    except LookupError as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        # Ours say what was expected; those of Python and NumPy do not.
+        if "expected" in str(error):
+            raise ValueError(f"{path}: {error}") from error
         raise ValueError(
-            f"{path}: expected only known names and complete rows, got "
-            f"{type(error).__name__}: {error}; check whether the run finished"
+            f"{path}: expected only known names, numbers and complete rows, got "
+            f"{type(error).__name__}: {brief(error)}; check whether the run finished"
         ) from error
+
+
+def crystal(
+    elements: list[str] | np.ndarray, scaled_positions: np.ndarray, cell: np.ndarray
+) -> ase.Atoms:
+    """
+    Make a structure of positions in units of its cell.
+
+    :param elements: symbols or atomic numbers, ``(atoms,)``
+    :param scaled_positions: ``(atoms, 3)``
+    :param cell: one vector in each row, ``(3, 3)``, Å
+    :return: the structure
+    :raises ValueError: if the cell has no volume, which would tell nothing of positions
+    """
+    if np.shape(cell) != (3, 3) or np.linalg.matrix_rank(cell) != 3:
+        raise ValueError(
+            f"cell: expected three vectors that span a volume, got {np.array(cell)}; "
+            "check whether the file is complete"
+        )
+    return ase.Atoms(elements, cell=cell, scaled_positions=scaled_positions, pbc=True)
 
 
 def calculation_from_ase(

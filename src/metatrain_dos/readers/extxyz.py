@@ -12,6 +12,7 @@ import ase.io
 import numpy as np
 
 from ..calculation import INFO_KEYS, Calculation
+from ..files import brief, shortened
 
 
 def read_extxyz(path: str | Path) -> Iterator[Calculation]:
@@ -43,7 +44,7 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
         except Exception as error:
             raise ValueError(
                 f"{path}: expected extended XYZ, but structure {number} cannot be read "
-                f"({error}); check the path and whether the file is complete"
+                f"({brief(error)}); check the path and whether the file is complete"
             ) from error
         try:
             calculation = _from_info(atoms)
@@ -53,7 +54,7 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
         number += 1
 
 
-def read_structures(path: Path) -> Iterator[ase.Atoms]:
+def read_structures(path: Path, *, whole: bool = True) -> Iterator[ase.Atoms]:
     """
     Read the structures of an extended XYZ file, one by one.
 
@@ -61,6 +62,8 @@ def read_structures(path: Path) -> Iterator[ase.Atoms]:
     columns, at its word.
 
     :param path: file to read
+    :param whole: whether the last line must have an end, without which the last number
+        in it may have lost digits
     :return: structures in the order of the file
     :raises Exception: whatever ASE raises where the file is damaged
     """
@@ -70,7 +73,8 @@ def read_structures(path: Path) -> Iterator[ase.Atoms]:
                 continue
             count = int(line)
             lines = [line, *islice(stream, count + 1)]
-            if len(lines) != count + 2 or not lines[-1].endswith("\n"):
+            cut = whole and not lines[-1].endswith("\n")
+            if len(lines) != count + 2 or cut:
                 raise ValueError(
                     f"{count} atoms are announced, and {len(lines) - 2} follow, or the "
                     "last line has no end"
@@ -98,7 +102,8 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
         if key not in found:
             raise ValueError(
                 f"{key}: expected in the info of the structure, got only "
-                f"{sorted([*found, *atoms.info])}; write it with calculation_to_atoms"
+                f"{shortened(sorted([*found, *atoms.info]))}; write it with "
+                "calculation_to_atoms"
             )
     # A list of one number comes back from extended XYZ as that number.
     eigenvalues = np.ravel(found["eigenvalues"])
@@ -106,8 +111,8 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
     channels = found.get("spin_channels", 1)
     if channels not in (1, 2):
         raise ValueError(
-            f"spin_channels: expected 1 or 2, got {channels!r}; leave it out if there "
-            "is no spin"
+            f"spin_channels: expected 1 or 2, got {shortened(channels)}; leave it "
+            "out if there is no spin"
         )
     if weights.size == 0 or eigenvalues.size % (channels * weights.size):
         raise ValueError(

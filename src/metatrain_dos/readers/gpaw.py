@@ -1,9 +1,11 @@
 """Read the files that GPAW restarts from."""
 
+import json
 import math
 import os
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import ase
 import numpy as np
@@ -18,6 +20,8 @@ __all__ = ["read_gpw"]
 # Versions of the file. Before the first, names are different; before the second, the
 # occupations of non-collinear calculations are.
 OLDEST, OLDEST_NONCOLLINEAR = 3, 7
+# What GPAW may write as an object of ASE.
+OBJECTS = ("cell", "bandpath")
 # Bands that fewer electrons than this are in count as empty.
 EMPTY = 1e-6
 
@@ -38,8 +42,9 @@ def read_gpw(path: str | Path) -> Calculation:
     path = Path(path)
     with parsing(path, "a .gpw file of GPAW"), path.open("rb") as stream:
         # Arrays are binary and the rest is JSON: nothing in the file is executed.
-        file = ulm.Reader(stream)
         size = os.fstat(stream.fileno()).st_size
+        _check_announced(stream, size)
+        file = ulm.Reader(stream)
         atoms, waves, parameters = file.atoms, file.wave_functions, file.parameters
         version = file.version
         # Files of version 7 have results only if the density was found.
@@ -72,6 +77,38 @@ def read_gpw(path: str | Path) -> Calculation:
             fermi_level=levels[0] if len(levels) == 1 else None,
             n_electrons=(weights[:, None] * occupations).sum(),
         )
+
+
+def _check_announced(stream: BinaryIO, size: int) -> None:
+    """Read the JSON of a file once before ASE, which takes all counts at their word."""
+    stream.seek(32)  # behind magic, tag and version
+    items, place = _integers(stream, 2)
+    if not 0 < items <= size // 8:
+        raise ValueError(f"{items} items in a file of {size} bytes")
+    stream.seek(place)
+    [begin] = _integers(stream, 1)
+    stream.seek(begin)
+    [length] = _integers(stream, 1)
+    if not 0 < length <= size:
+        raise ValueError(f"{length} bytes of JSON in a file of {size} bytes")
+    json.loads(stream.read(length), object_hook=_check_object)
+
+
+def _integers(stream: BinaryIO, count: int) -> tuple[int, ...]:
+    """Read some integers."""
+    return struct.unpack(f"<{count}q", stream.read(8 * count))
+
+
+def _check_object(entry: dict[str, Any]) -> dict[str, Any]:
+    """Refuse JSON that ASE would make a large array of, or any of its objects."""
+    if "__ndarray__" in entry:
+        shape, dtype, numbers = entry["__ndarray__"]
+        if math.prod(shape) > len(numbers) or np.dtype(dtype).kind not in "biufc":
+            raise ValueError(f"{dtype} of shape {shape} from {len(numbers)} numbers")
+    kind = entry.get("__ase_objtype__", OBJECTS[0])
+    if kind not in OBJECTS:
+        raise ValueError(f"{kind!r} in JSON")
+    return entry
 
 
 def _array(file: ulm.Reader, name: str, size: int) -> np.ndarray:

@@ -3,12 +3,11 @@
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import ase
 import numpy as np
 from ase.data import atomic_numbers
 
 from ..calculation import Calculation
-from .common import naming, parsing
+from .common import crystal, naming, parsing
 
 
 __all__ = ["read_vasprun"]
@@ -104,11 +103,10 @@ def _from_vasprun(sections: dict[str, Section], steps: int) -> Calculation:
         )
     level = step.findtext("dos/i[@name='efermi']")
     return Calculation(
-        atoms=ase.Atoms(
+        atoms=crystal(
             symbols,
-            cell=_rows(_find(structure, "crystal/varray[@name='basis']")),
-            scaled_positions=_rows(_find(structure, "varray[@name='positions']")),
-            pbc=True,
+            _rows(_find(structure, "varray[@name='positions']")),
+            _rows(_find(structure, "crystal/varray[@name='basis']")),
         ),
         eigenvalues=eigenvalues[:, counted],
         kpoint_weights=weights[counted] * (1 if spinors else 2 / len(channels)),

@@ -1,0 +1,156 @@
+"""Data sets that mean harm, made of good ones."""
+
+import io
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+
+
+class Owned:
+    """Leave a file behind when it is unpickled."""
+
+    def __reduce__(self):
+        return open, ("owned", "w")
+
+
+def npy(dtype, shape):
+    """Write the header of an array."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": dtype, "fortran_order": False, "shape": shape}
+    )
+    return stream.getvalue()
+
+
+def unzipped(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def zipped(members, how=zipfile.ZIP_STORED):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", how) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def tensor_map(members, how=zipfile.ZIP_STORED):
+    """Write what metatrain has in a member: an array of the bytes of an archive."""
+    content = zipped(members, how)
+    return npy("|u1", (len(content),)) + content
+
+
+HUGE = npy("<f8", (1, 500_000_000))
+PICKLED = npy("|O", (1,)) + pickle.dumps(Owned())
+
+
+def change_zip(change):
+    """Make a function that changes the members of a data set, and those of a DOS."""
+
+    def changed(content):
+        members = unzipped(content)
+        dos = unzipped(members["0/dos.mts"])
+        change(members, dos)
+        return zipped(members)
+
+    return changed
+
+
+def put(name, content):
+    """Exchange an array of the DOS of the first structure."""
+
+    def change(members, dos):
+        members["0/dos.mts"] = tensor_map({**dos, name: content})
+
+    return change_zip(change)
+
+
+def bomb(members, dos):
+    zeros = npy("<f8", (1, 50_000_000)) + bytes(400_000_000)
+    dos = {**dos, "blocks/0/values.npy": zeros}
+    members["0/dos.mts"] = tensor_map(dos, zipfile.ZIP_DEFLATED)
+
+
+ZIPS = {
+    "huge": put("blocks/0/values.npy", HUGE),
+    "huge labels": put("blocks/0/samples.npy", npy([("a", "<i4")], (10**9,))),
+    "negative": put("blocks/0/values.npy", npy("<f8", (-1, -5))),
+    "objects": put("blocks/0/values.npy", PICKLED),
+    "no values": put("blocks/0/values.npy", b""),
+    "bomb": change_zip(bomb),
+    "outer bomb": lambda content: zipped(
+        unzipped(content) | {"0/dos.mts": bytes(400_000_000)}, zipfile.ZIP_DEFLATED
+    ),
+    "outer huge": change_zip(
+        lambda m, d: m.update({"0/dos.mts": npy("|u1", (10**12,))})
+    ),
+    "outer objects": change_zip(lambda m, d: m.update({"0/dos.mts": PICKLED})),
+    "pickle": change_zip(lambda m, d: m.update({"0/dos.mts": pickle.dumps(Owned())})),
+    "huge system": change_zip(
+        lambda m, d: m.update(
+            {
+                "0/system.mta": zipped(
+                    unzipped(m["0/system.mta"]) | {"positions.npy": HUGE}
+                )
+            }
+        )
+    ),
+    "pickled system": change_zip(
+        lambda m, d: m.update(
+            {
+                "0/system.mta": zipped(
+                    unzipped(m["0/system.mta"]) | {"positions.npy": PICKLED}
+                )
+            }
+        )
+    ),
+    "no system": change_zip(lambda m, d: m.pop("1/system.mta")),
+    "no target": change_zip(lambda m, d: m.pop("1/dos.mts")),
+    "climbing": lambda content: zipped(
+        {f"../../{name}": member for name, member in unzipped(content).items()}
+    ),
+    "absolute": lambda content: zipped(
+        {f"/tmp/{name}": member for name, member in unzipped(content).items()}
+    ),
+    "long names": lambda content: zipped(
+        unzipped(content) | {"x" * 65_000: b"", **{f"x{i}": b"" for i in range(9999)}}
+    ),
+    "no entries": lambda content: zipped({}),
+    "no zip": lambda content: b"text",
+    "encrypted": lambda content: content.replace(
+        b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"
+    ),
+}
+
+
+def saved(array):
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+MEMMAPS = {
+    "pickled ends": ("na.npy", PICKLED),
+    "a pickle": ("na.npy", pickle.dumps(Owned())),
+    "pickled count": ("ns.npy", npy("|O", ()) + pickle.dumps(Owned())),
+    "huge ends": ("na.npy", npy("<i8", (10**12,))),
+    "many atoms": ("na.npy", saved(np.array([0, 2, 4, 6, 10**12]))),
+    "no structures": ("na.npy", saved(np.array([0]))),
+    "backwards": ("na.npy", saved(np.array([0, 6, 4, 2, 8]))),
+    "negative": ("na.npy", saved(np.array([0, -2, 4, 6, 8]))),
+    "floats": ("na.npy", saved(np.array([0.0, 2, 4, np.nan, 8]))),
+    "text": ("na.npy", saved(np.array(["0", "2"]))),
+    "two axes": ("na.npy", saved(np.zeros((5, 1), int))),
+    "other count": ("ns.npy", saved(np.array(10**12))),
+    "no count": ("ns.npy", b""),
+    "no atoms": ("a.bin", b""),
+    "cut positions": ("x.bin", bytes(7)),
+    "cut cells": ("c.bin", bytes(7)),
+    "cut targets": ("dos.bin", bytes(7)),
+    "empty targets": ("dos.bin", b""),
+    "no elements": ("a.bin", struct.pack("<8i", *([-7] * 8))),
+    "no positions": ("x.bin", struct.pack("<24f", *([float("nan")] * 24))),
+}
