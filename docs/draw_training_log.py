@@ -74,7 +74,9 @@ def draw(log, colors):
         xlabel="epoch",
         ylabel="shift, eV: mean and spread",
     )
-    shifts.legend(loc="upper right", labelcolor=colors["text"])
+    # below the largest shift
+    corner = {"loc": "upper right", "bbox_to_anchor": (1.0, 0.92)}
+    shifts.legend(**corner, labelcolor=colors["text"])
     return figure
 
 

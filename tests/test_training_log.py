@@ -33,7 +33,7 @@ from metatrain_dos.training_log import TrainingLog
 NAME = "mtt::dos"
 PHASES = ("training", "validation")
 TERMS = ("DOS term", "gradient term", "cumulative term")
-COLUMNS = (*TERMS, "shift", "shift spread")
+COLUMNS = (*TERMS, "shift", "shift spread", "shifts at an end")
 
 
 def read_csv(path):
@@ -124,17 +124,20 @@ def expected_row(cases, factor=lambda samples: 1 / samples):
     row = {}
     for phase, batches in zip(PHASES, (cases[:-1], cases[-1:]), strict=True):
         found = [weighted_terms(p.detach(), t, m, **OPTIONS) for p, t, m in batches]
-        shifts = np.concatenate([OPTIONS["grid_spacing"] * s for _, s in found])
+        columns = np.concatenate([s for _, s in found])
+        shifts = OPTIONS["grid_spacing"] * columns
         terms = sum(factor(len(x)) * x.sum(0) for x, _ in found).tolist()
-        values = (*terms, shifts.mean(), shifts.std())
+        at_an_end = 100 * np.isin(columns, (0, EXTRA)).mean()
+        values = (*terms, shifts.mean(), shifts.std(), at_an_end)
         row |= {f"{phase} {NAME} {c}": v for c, v in zip(COLUMNS, values, strict=True)}
     return row
 
 
 def check_row(row, expected):
-    # four digits, and shifts to a thousandth of an eV
+    # four digits, shifts to a thousandth of an eV, and tenths of a percent
     for name, value in expected.items():
-        assert row[name] == pytest.approx(value, rel=5e-4, abs=5e-4), name
+        digits = 0.05 if name.endswith("at an end") else 5e-4
+        assert row[name] == pytest.approx(value, rel=5e-4, abs=digits), name
 
 
 class TestColumns:
@@ -153,10 +156,17 @@ class TestColumns:
         assert [n for n, unit in zip(names, units, strict=True) if unit] == [
             f"{phase} {NAME} {c}" for phase in PHASES for c in COLUMNS[3:]
         ]
-        assert set(units) == {"", "eV"}
+        assert set(units) == {"", "eV", "%"}
         for epoch, row in enumerate(rows):
             check_row(row, expected_row(make_cases(epoch)))
             check_sums(row, NAME)
+
+    def test_nothing_slides(self, training):
+        """All shifts are the smallest and the largest at once; nobody needs to know."""
+        training.run_epoch([make_loss(extra_targets=0)], make_cases(0), 0)
+        names, _, _ = read_csv(training.path)
+        assert f"training {NAME} shift" in names
+        assert not any("at an end" in name for name in names)
 
     def test_only_the_epoch_that_is_logged(self, training):
         loss = make_loss()

@@ -26,21 +26,23 @@ class Summary:
     :param terms: DOS, gradient and cumulative term, each summed over the batches
     :param shift: mean shift of the samples, eV
     :param spread: standard deviation of the shifts, eV
+    :param at_an_end: share of the samples that slide not at all, or as far as they can
     :param trusted: share of the points of the target that the mask trusts
     """
 
-    terms: tuple[float, float, float]
+    terms: tuple[float, ...]
     shift: float
     spread: float
+    at_an_end: float
     trusted: float
 
 
-EMPTY = Summary((math.nan, math.nan, math.nan), math.nan, math.nan, math.nan)
+EMPTY = Summary((math.nan, math.nan, math.nan), *4 * (math.nan,))
 
 
 @dataclass
 class _Sums:
-    """Sums over some batches; ``values`` are terms, shift, its square, trusted."""
+    """Sums over some batches: terms, shift, its square, ends, trusted points."""
 
     values: Tensor
     samples: int
@@ -60,13 +62,14 @@ class _Sums:
     def summarize(self, grid_spacing: float) -> Summary:
         if self.samples == 0:
             return EMPTY
-        dos, gradient, cumulative, shift, square, trusted = self.values.tolist()
+        *terms, shift, square, at_an_end, trusted = self.values.tolist()
         shift /= self.samples
         variance = max(square / self.samples - shift**2, 0.0)
         return Summary(
-            (dos, gradient, cumulative),
+            tuple(terms),
             shift * grid_spacing,
             math.sqrt(variance) * grid_spacing,
+            at_an_end / self.samples,
             trusted / self.points,
         )
 
@@ -104,17 +107,12 @@ class TermSums:
         self.has_seen_data = True
         # Sums over an epoch would lose digits in float32; MPS has nothing better.
         dtype = torch.float32 if loss.device.type == "mps" else torch.float64
-        values = [
-            torch.cat(
-                [
-                    factor * terms.sum(0, dtype=dtype),
-                    torch.stack([shift.sum(), shift.square().sum(), mask.sum()]).to(
-                        dtype
-                    ),
-                ]
-            )
-            for terms, shift, mask in blocks
-        ]
+        values = []
+        for terms, shift, mask in blocks:
+            at_an_end = (shift == 0) | (shift == self.extra_targets)
+            counts = [shift.sum(), shift.square().sum(), at_an_end.sum(), mask.sum()]
+            terms = factor * terms.sum(0, dtype=dtype)
+            values.append(torch.cat([terms, torch.stack(counts).to(dtype)]))
         self._last = _Sums(
             values[0] if len(values) == 1 else torch.stack(values).sum(0),
             sum(len(shift) for _, shift, _ in blocks),

@@ -68,6 +68,10 @@ class TrainingLog(logging.Handler):
                 logging.info(_introduction(sums, found))
             for phase, summary in found.items():
                 columns[phase] += _columns(f"{phase} {sums.target}", summary)
+                if sums.extra_targets:
+                    share = f"{100 * summary.at_an_end:.1f}"
+                    name = f"{phase} {sums.target} shifts at an end"
+                    columns[phase].append((name, share, "%"))
         if not any(columns.values()):
             return
         places = {phase: keys.index(f"{phase} loss") + 1 for phase in PHASES}
