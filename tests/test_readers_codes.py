@@ -12,7 +12,7 @@ import ase
 import ase.io
 import numpy as np
 import pytest
-from conftest import ONE_EACH
+from outputs import ONE_EACH
 
 from metatrain_dos import readers
 from metatrain_dos.grid import EnergyGrid

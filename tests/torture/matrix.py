@@ -54,13 +54,13 @@ class FailedError(Exception):
     """A command did not succeed; the last lines of what it said."""
 
 
-def run(*command):
+def run(*command, **environment):
     """Run a command in the project, away from its sources; return what it says."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     done = subprocess.run(
         [str(part) for part in command],
         cwd=PROJECT,
-        env={**clean, "OMP_NUM_THREADS": "1"},
+        env={**clean, "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -128,7 +128,9 @@ def try_versions(interpreter, metatrain, torch, wheel, tests, cuda):
         if chosen:
             output = run(*pytest, "-k", f"not {WITHOUT}", *tests)
         else:
-            output = run(*pytest, "--noconftest", *TESTS_WITHOUT_TORCH)
+            # The module with the fixtures of all tests needs torch.
+            fixtures = ("--noconftest", "-p", "outputs")
+            output = run(*pytest, *fixtures, *TESTS_WITHOUT_TORCH, PYTHONPATH="tests")
         result = output.strip().splitlines()[-1]
     except FailedError as error:
         return version.strip(), metatrain, torch, f"FAILED\n{error}"

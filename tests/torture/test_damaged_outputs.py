@@ -1,8 +1,8 @@
 """Outputs of codes, damaged at random: finite numbers, or an error about this file."""
 
 import pytest
-from conftest import DATA, ONE_EACH
 from damage import damaged
+from outputs import DATA, ONE_EACH
 
 
 # Above what reading the whole file needs. The largest file has 2 MB, most of it zeros.
