@@ -10,13 +10,13 @@ is paid by every Python process of the user.
 Set ``METATRAIN_DOS_AUTOLOAD=0`` to switch it off; ``mtt-dos train`` still works then.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 
 
-TYPE_CHECKING = False  # as in typing, which would take longer to import than all this
+# As in typing, which takes longer to import than all this. So does __future__, which is
+# why annotations are quoted.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -28,7 +28,7 @@ SWITCH = "METATRAIN_DOS_AUTOLOAD"
 class LossImportHook:
     """Meta path finder that registers losses once :data:`WATCHED` is imported."""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
         if name != WATCHED:
             return None
         for finder in sys.meta_path:
@@ -46,17 +46,17 @@ class LossImportHook:
 class RegisteringLoader:
     """Loader that runs another one and then registers the losses."""
 
-    def __init__(self, hook: LossImportHook, loader: Any) -> None:
+    def __init__(self, hook: LossImportHook, loader: "Any") -> None:
         self._hook = hook
         self._loader = loader
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> "Any":
         return getattr(self._loader, name)
 
-    def create_module(self, spec: Any) -> Any:
+    def create_module(self, spec: "Any") -> "Any":
         return self._loader.create_module(spec)
 
-    def exec_module(self, module: Any) -> None:
+    def exec_module(self, module: "Any") -> None:
         # From here on the module looks as if nobody had been in between.
         module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
