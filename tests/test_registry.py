@@ -33,7 +33,8 @@ def run(code, *folders, **environment):
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(map(str, folders)),
-            "PYTHONWARNINGS": "ignore::DeprecationWarning",
+            # of TorchScript, on which metatensor is built
+            "PYTHONWARNINGS": "ignore::DeprecationWarning,ignore::FutureWarning",
             **environment,
         },
         capture_output=True,
