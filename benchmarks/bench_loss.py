@@ -266,6 +266,20 @@ def main():
         f"ours, terms logged / ours              {pair['logged'] / pair['plain']:8.2f}"
     )
 
+    sizes = {
+        name: steps(
+            Case(batch, BASE["points"], extra, getattr(torch, BASE["dtype"]), device)
+        )[OURS]
+        for name, batch, extra in (
+            ("base", 16, 200),
+            ("extra", 16, 800),
+            ("batch", 64, 200),
+        )
+    }
+    times = time_all(sizes, 20 * rounds, device)
+    print(f"extra 800 / 200: {times['extra'] / times['base']:.2f}")
+    print(f"batch 64 / 16: {times['batch'] / times['base']:.2f}")
+
     print()
     print_calls(BASE, device)
     if device == "cpu":
@@ -285,10 +299,6 @@ def main():
             for value in values
         }
         show(sweep, results[sweep])
-    for sweep, large, small in (("extra", 800, 200), ("batch", 64, 16)):
-        ratio = results[sweep][large][OURS] / results[sweep][small][OURS]
-        print(f"{sweep} {large} / {small}: {ratio:.2f}")
-
     arguments.output.mkdir(parents=True, exist_ok=True)
     with open(arguments.output / "loss.csv", "w", newline="") as file:
         writer = csv.writer(file)
