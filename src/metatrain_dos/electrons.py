@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from ase.data import atomic_numbers
 
-from .files import read_text, shortened
+from .files import brief, read_text, shortened
 
 
 INFO_KEY = "n_electrons"
@@ -119,7 +119,7 @@ def _read_yaml(path: Path, expected: str) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(
             f"valences: {expected}, got {path}, which cannot be read "
-            f"({' '.join(str(error).split())}); correct it there"
+            f"({brief(error)}); correct it there"
         ) from error
 
 
