@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from numpy.lib import format as npy
+from archives import npy, zipped
 
 from metatrain_dos.checking.archives import check_archive, check_dataset
 from metatrain_dos.checking.samples import samples
@@ -14,57 +14,50 @@ from metatrain_dos.checking.training_sets import Section
 from metatrain_dos.evaluating.data import find_data
 
 
-def array(shape, dtype="<f8", content=b""):
-    """Write the header of an array, and whatever follows."""
-    stream = io.BytesIO()
-    header = {"descr": dtype, "fortran_order": False, "shape": shape}
-    npy.write_array_header_1_0(stream, header)
-    return stream.getvalue() + content
-
-
-def archive(members, how=zipfile.ZIP_STORED):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", how) as file:
-        for name, content in members.items():
-            file.writestr(name, content)
-    return stream.getvalue()
-
-
-GOOD = {"values.npy": array((2, 3), content=bytes(48))}
+GOOD = {"values.npy": npy("<f8", (2, 3)) + bytes(48)}
 
 
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"values.npy": array((1, 500_000_000))}, r"values\.npy to hold what it ann"),
-        ({"values.npy": array((2**40, 2**40))}, r"values\.npy to hold what it announ"),
-        ({"values.npy": array((2,), "|O", b"pickle")}, r"got object of shape \(2,\)"),
-        ({"more.mts": archive({"a.npy": array((99,))})}, r"a\.npy to hold what it ann"),
         (
-            {"more.mts": archive(GOOD, zipfile.ZIP_DEFLATED)},
+            {"values.npy": npy("<f8", (1, 500_000_000))},
+            r"values\.npy to hold what it ann",
+        ),
+        (
+            {"values.npy": npy("<f8", (2**40, 2**40))},
+            r"values\.npy to hold what it announ",
+        ),
+        ({"values.npy": npy("|O", (2,)) + b"pickle"}, r"got object of shape \(2,\)"),
+        (
+            {"more.mts": zipped({"a.npy": npy("<f8", (99,))})},
+            r"a\.npy to hold what it ann",
+        ),
+        (
+            {"more.mts": zipped(GOOD, zipfile.ZIP_DEFLATED)},
             "nothing that is compressed",
         ),
         ({"values.npy": b"no array"}, "magic string"),
     ],
 )
 def test_archives(members, message):
-    check_archive(io.BytesIO(b"in front" + archive(GOOD)))
+    check_archive(io.BytesIO(b"in front" + zipped(GOOD)))
     with pytest.raises(ValueError, match=message):
-        check_archive(io.BytesIO(archive(GOOD | members)))
+        check_archive(io.BytesIO(zipped(GOOD | members)))
 
 
 def test_data_sets(tmp_path):
     path = tmp_path / "a.zip"
-    good, bad = archive(GOOD), archive({"values.npy": array((999,))})
-    path.write_bytes(archive({"0/dos.mts": good, "0/other.mts": bad}))
+    good, bad = zipped(GOOD), zipped({"values.npy": npy("<f8", (999,))})
+    path.write_bytes(zipped({"0/dos.mts": good, "0/other.mts": bad}))
     check_dataset(path, {"system", "dos"})
     with pytest.raises(ValueError, match=r"0/other\.mts: expected values\.npy to hold"):
         check_dataset(path, {"other"})
-    path.write_bytes(archive({"0/dos.mts": good}, zipfile.ZIP_DEFLATED))
+    path.write_bytes(zipped({"0/dos.mts": good}, zipfile.ZIP_DEFLATED))
     with pytest.raises(ValueError, match=r"0/dos\.mts: expected nothing that is compr"):
         check_dataset(path, {"dos"})
     # 65,000 letters for every name would be 650 MB for 10,000 names.
-    path.write_bytes(archive({"x" * 65_000: b""}))
+    path.write_bytes(zipped({"x" * 65_000: b""}))
     with pytest.raises(ValueError, match="names of at most 255 letters, got 65000"):
         check_dataset(path, {"dos"})
 

@@ -6,6 +6,7 @@ import struct
 import zipfile
 
 import numpy as np
+from archives import npy, zipped
 
 
 class Owned:
@@ -15,26 +16,9 @@ class Owned:
         return open, ("owned", "w")
 
 
-def npy(dtype, shape):
-    """Write the header of an array."""
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        stream, {"descr": dtype, "fortran_order": False, "shape": shape}
-    )
-    return stream.getvalue()
-
-
 def unzipped(content):
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
-
-
-def zipped(members, how=zipfile.ZIP_STORED):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", how) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return stream.getvalue()
 
 
 def tensor_map(members, how=zipfile.ZIP_STORED):
