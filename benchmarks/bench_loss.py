@@ -83,10 +83,15 @@ def time_all(functions, rounds, device):
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def make_case(setting, device):
+    """Make one batch of a setting, such as :data:`BASE`."""
+    sizes = (setting[name] for name in ("batch", "points", "extra"))
+    return Case(*sizes, getattr(torch, setting["dtype"]), device)
+
+
 def measure(setting, rounds, device, old_class, torch_compile=False):
     torch.set_num_threads(setting["threads"])
-    dtype = getattr(torch, setting["dtype"])
-    case = Case(setting["batch"], setting["points"], setting["extra"], dtype, device)
+    case = make_case(setting, device)
     work = setting["batch"] * setting["points"] * (setting["extra"] + 1)
     # float64 meets a float32 stencil there
     old_fits = work <= OLD_LIMIT and setting["dtype"] == "float32"
@@ -151,9 +156,7 @@ def print_calls(setting, device):
     """Print what one call asks of torch and of the device."""
     from torch.profiler import ProfilerActivity, profile
 
-    case = Case(
-        *(setting[k] for k in ("batch", "points", "extra")), torch.float32, device
-    )
+    case = make_case(setting, device)
     activities = [ProfilerActivity.CPU]
     if device == "cuda":
         activities.append(ProfilerActivity.CUDA)
@@ -231,11 +234,10 @@ def main():
         return
 
     settle_allocator()
-    old_class = old_loss_class()
     rounds, device = arguments.rounds, arguments.device
     if arguments.base_times:
-        found = measure(BASE, 5 * rounds, device, old_class, arguments.torch_compile)
-        print(json.dumps(found))
+        rivals = old_loss_class(), arguments.torch_compile
+        print(json.dumps(measure(BASE, 5 * rounds, device, *rivals)))
         return
     print(
         f"torch {torch.__version__}, {arguments.threads} of {os.cpu_count()} threads, "
@@ -254,26 +256,17 @@ def main():
         shown = statistics.median(ratios), min(ratios), max(ratios)
         print(f"{title:<38}", *(f"{ratio:8.2f}" for ratio in shown))
 
-    case = Case(
-        BASE["batch"],
-        BASE["points"],
-        BASE["extra"],
-        getattr(torch, BASE["dtype"]),
-        device,
-    )
-    pair = time_all(watched_steps(case), 20 * rounds, device)
+    pair = time_all(watched_steps(make_case(BASE, device)), 20 * rounds, device)
     print(
         f"ours, terms logged / ours              {pair['logged'] / pair['plain']:8.2f}"
     )
 
     sizes = {
-        name: steps(
-            Case(batch, BASE["points"], extra, getattr(torch, BASE["dtype"]), device)
-        )[OURS]
-        for name, batch, extra in (
-            ("base", 16, 200),
-            ("extra", 16, 800),
-            ("batch", 64, 200),
+        name: steps(make_case({**BASE, **change}, device))[OURS]
+        for name, change in (
+            ("base", {}),
+            ("extra", {"extra": 800}),
+            ("batch", {"batch": 64}),
         )
     }
     times = time_all(sizes, 20 * rounds, device)
@@ -292,6 +285,7 @@ def main():
 
     if arguments.base_only:
         return
+    old_class = old_loss_class()
     results = {}
     for sweep, values in SWEEPS.items():
         results[sweep] = {

@@ -53,17 +53,17 @@ class UncompiledMaskedDOSLoss(MaskedDOSLoss):
             jit.numba = numba
 
 
-class TorchCompiledMaskedDOSLoss(UncompiledMaskedDOSLoss):
+class TorchCompiledMaskedDOSLoss(MaskedDOSLoss):
     """Our loss as ``torch.compile`` makes it of the equations."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.compiled = torch.compile(functional.masked_dos)
 
-    def _compute_block(self, *arguments):
+    def compute(self, *arguments):
         chosen, loss.masked_dos = loss.masked_dos, self.call
         try:
-            return super()._compute_block(*arguments)
+            return super().compute(*arguments)
         finally:
             loss.masked_dos = chosen
 
