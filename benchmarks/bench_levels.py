@@ -12,12 +12,12 @@ from pathlib import Path
 import ase.io
 import numpy as np
 
-from metatrain_dos.analysis import band_edges
-from metatrain_dos.discretization import Discretization
-from metatrain_dos.evaluation import align
-from metatrain_dos.models import DOSModel
-from metatrain_dos.predicting.predictor import DOSPredictor
-from metatrain_dos.readers import read_extxyz
+from metatrain_dos.data.readers import read_extxyz
+from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.models.errors import align
+from metatrain_dos.models.levels import band_edges
+from metatrain_dos.models.model import DOSModel
+from metatrain_dos.models.predictor import DOSPredictor
 
 
 DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"

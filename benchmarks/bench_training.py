@@ -15,9 +15,9 @@ from metatrain.cli.train import train_model
 from metatrain.utils.loss import LossAggregator
 from omegaconf import OmegaConf
 
-import metatrain_dos.loss
-from metatrain_dos.datasets import Discretization, write_dataset
-from metatrain_dos.readers import read_extxyz
+import metatrain_dos.plugin.masked_dos
+from metatrain_dos.data.dataset import Discretization, write_dataset
+from metatrain_dos.data.readers import read_extxyz
 
 
 DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
@@ -25,7 +25,7 @@ DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
 
 def main():
     spent = []
-    plain = metatrain_dos.loss.MaskedDOSLoss.compute
+    plain = metatrain_dos.plugin.masked_dos.MaskedDOSLoss.compute
 
     def timed(self, *arguments):
         start = time.perf_counter()
@@ -50,7 +50,7 @@ def main():
             steps.append(time.perf_counter())
             return aggregate(self, *arguments)
 
-        metatrain_dos.loss.MaskedDOSLoss.compute = timed
+        metatrain_dos.plugin.masked_dos.MaskedDOSLoss.compute = timed
         LossAggregator.compute = noticed
         content = OmegaConf.load(options)
         content.final_eval = False

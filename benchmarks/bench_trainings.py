@@ -26,9 +26,9 @@ import ase.io
 import numpy as np
 from omegaconf import OmegaConf
 
-from metatrain_dos.datasets import SETS, TARGET, Discretization, write_dataset
-from metatrain_dos.preparing.splitting import split
-from metatrain_dos.readers import read_extxyz
+from metatrain_dos.data.dataset import SETS, TARGET, Discretization, write_dataset
+from metatrain_dos.data.prepare.split import split
+from metatrain_dos.data.readers import read_extxyz
 
 
 DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"

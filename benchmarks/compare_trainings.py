@@ -17,10 +17,10 @@ import ase.io
 import numpy as np
 from bench_trainings import divided
 
-from metatrain_dos.analysis import fermi_level
-from metatrain_dos.discretization import Discretization
-from metatrain_dos.evaluation import align
-from metatrain_dos.predicting.predictor import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE
+from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.models.errors import align
+from metatrain_dos.models.levels import fermi_level
+from metatrain_dos.models.predictor import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE
 
 
 CONDITIONS = {"consistent": "energies as computed", "moved": "moved by up to 4 eV"}

@@ -11,11 +11,12 @@ import torch
 from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatrain.utils.loss import create_loss
 
-from metatrain_dos import functional, loss
-from metatrain_dos.compiled import correlation, jit
-from metatrain_dos.grid import DEFAULT_SPACING
-from metatrain_dos.loss import MaskedDOSLoss
-from metatrain_dos.term_sums import TermSums
+from metatrain_dos.loss import terms as equations
+from metatrain_dos.loss.cpu import correlation, jit
+from metatrain_dos.loss.options import DEFAULT_SPACING
+from metatrain_dos.plugin import masked_dos as module
+from metatrain_dos.plugin.epoch_terms import TermSums
+from metatrain_dos.plugin.masked_dos import MaskedDOSLoss
 
 
 NAME = "mtt::dos"
@@ -58,14 +59,14 @@ class TorchCompiledMaskedDOSLoss(MaskedDOSLoss):
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.compiled = torch.compile(functional.masked_dos)
+        self.compiled = torch.compile(equations.masked_dos)
 
     def compute(self, *arguments):
-        chosen, loss.masked_dos = loss.masked_dos, self.call
+        chosen, module.masked_dos = module.masked_dos, self.call
         try:
             return super().compute(*arguments)
         finally:
-            loss.masked_dos = chosen
+            module.masked_dos = chosen
 
     def call(self, *arguments, watch=None, **options):
         return self.compiled(*arguments, **options)

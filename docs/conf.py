@@ -17,7 +17,7 @@ import draw_theory  # noqa: E402
 import elsewhere  # noqa: E402
 
 import metatrain_dos  # noqa: E402
-from metatrain_dos.hypers import MaskedDOSHypers  # noqa: E402
+from metatrain_dos.loss.options import MaskedDOSHypers  # noqa: E402
 
 
 project = "metatrain-dos"

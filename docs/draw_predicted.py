@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from metatomic.torch import ModelOutput
 from metatomic_ase import MetatomicCalculator
 
-from metatrain_dos.alignment import best_shift, window
-from metatrain_dos.discretization import TARGET, Discretization
+from metatrain_dos.data.target_spec import TARGET, Discretization
+from metatrain_dos.loss.alignment import best_shift, window
 
 
 MATERIALS = {

@@ -10,9 +10,9 @@ import draw_theory
 import numpy as np
 from draw_theory import DATA, fill, panels
 
-from metatrain_dos.analysis import DEFAULT_THRESHOLD, band_edges, cumulative_dos
-from metatrain_dos.discretization import Discretization
-from metatrain_dos.readers import read_extxyz
+from metatrain_dos.data.readers import read_extxyz
+from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.models.levels import DEFAULT_THRESHOLD, band_edges, cumulative_dos
 
 
 MATERIAL = "MgO"

@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from metatrain_dos.alignment import alignment_costs, best_shift, window
-from metatrain_dos.discretization import Discretization
-from metatrain_dos.functional import (
+from metatrain_dos.data.dos import density_of_states, trust_mask, trusted_limit
+from metatrain_dos.data.grid import EnergyGrid
+from metatrain_dos.data.readers import read_extxyz
+from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.loss.alignment import alignment_costs, best_shift, window
+from metatrain_dos.loss.terms import (
     cumulative_term,
     front_tail_term,
     gradient_term,
     masked_term,
 )
-from metatrain_dos.grid import EnergyGrid
-from metatrain_dos.readers import read_extxyz
-from metatrain_dos.targets import density_of_states, trust_mask, trusted_limit
 
 
 DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"

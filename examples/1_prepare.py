@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from commands import DATA, run
 
-from metatrain_dos.discretization import Discretization
+from metatrain_dos.data.target_spec import Discretization
 
 
 # %%

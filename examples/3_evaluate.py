@@ -14,10 +14,10 @@ import ase.io
 import numpy as np
 from commands import run
 
-from metatrain_dos.axes import find_axis
-from metatrain_dos.evaluation import align
-from metatrain_dos.models import DOSModel
-from metatrain_dos.plotting import plot_predicted_and_computed
+from metatrain_dos.figures import plot_predicted_and_computed
+from metatrain_dos.models.axis import find_axis
+from metatrain_dos.models.errors import align
+from metatrain_dos.models.model import DOSModel
 
 
 command = ("mtt-dos", "evaluate", "dos/model.pt", "dos/test.xyz", "-o", "dos-report")

@@ -13,15 +13,15 @@ import torch
 from commands import DATA
 
 from metatrain_dos import EnergyGrid, density_of_states, trust_mask
-from metatrain_dos.alignment import alignment_costs, best_shift, window
-from metatrain_dos.functional import (
+from metatrain_dos.data.readers import read_extxyz
+from metatrain_dos.loss.alignment import alignment_costs, best_shift, window
+from metatrain_dos.loss.terms import (
     cumulative_term,
     front_tail_term,
     gradient_term,
     masked_dos,
     masked_term,
 )
-from metatrain_dos.readers import read_extxyz
 
 
 GREY, RED, BLUE = "#7f8c8d", "#c0392b", "#1f618d"

@@ -77,7 +77,7 @@ def install() -> None:
 def register() -> None:
     """Register the losses of all plugins; metatrain works on whatever happens here."""
     try:
-        from metatrain_dos.registry import register_entry_points
+        from metatrain_dos.plugin.registry import register_entry_points
 
         register_entry_points()
     except Exception as error:

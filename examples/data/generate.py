@@ -34,7 +34,7 @@ from ase.data import atomic_numbers
 from ase.spacegroup import crystal
 from tqdm import tqdm
 
-from metatrain_dos.readers import calculation_to_atoms, read_espresso_xml
+from metatrain_dos.data.readers import calculation_to_atoms, read_espresso_xml
 
 
 HERE = Path(__file__).parent

@@ -3,7 +3,7 @@
 import torch
 from metatrain.utils.loss import LossInterface
 
-from metatrain_dos.alignment import best_shift, window
+from metatrain_dos.loss.alignment import best_shift, window
 
 
 class AlignedL1(LossInterface):

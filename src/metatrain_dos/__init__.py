@@ -5,24 +5,24 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from .grid import EnergyGrid as EnergyGrid
-    from .loss import MaskedDOSLoss as MaskedDOSLoss
-    from .predicting.calculator import DOSCalculator as DOSCalculator
-    from .registry import register_loss as register_loss
-    from .targets import density_of_states as density_of_states
-    from .targets import trust_mask as trust_mask
+    from .data.dos import density_of_states as density_of_states
+    from .data.dos import trust_mask as trust_mask
+    from .data.grid import EnergyGrid as EnergyGrid
+    from .models.calculator import DOSCalculator as DOSCalculator
+    from .plugin.masked_dos import MaskedDOSLoss as MaskedDOSLoss
+    from .plugin.registry import register_loss as register_loss
 
 
 __version__ = "0.1.0"
 
 # Looked up at first use, so that importing the package does not import torch.
 _PUBLIC = {
-    "DOSCalculator": "predicting.calculator",
-    "EnergyGrid": "grid",
-    "MaskedDOSLoss": "loss",
-    "density_of_states": "targets",
-    "register_loss": "registry",
-    "trust_mask": "targets",
+    "DOSCalculator": "models.calculator",
+    "EnergyGrid": "data.grid",
+    "MaskedDOSLoss": "plugin.masked_dos",
+    "density_of_states": "data.dos",
+    "register_loss": "plugin.registry",
+    "trust_mask": "data.dos",
 }
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
 

@@ -1,6 +1,6 @@
 """Run ``mtt-dos`` as ``python -m metatrain_dos``."""
 
-from .cli import main
+from .commands.main import main
 
 
 main()

@@ -6,7 +6,7 @@ import struct
 import zipfile
 
 import numpy as np
-from archives import npy, zipped
+from helpers.archives import npy, zipped
 
 
 class Owned:

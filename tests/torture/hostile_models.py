@@ -6,7 +6,7 @@ import zipfile
 
 import torch
 from hostile_data import Owned
-from test_hostile_inputs import TEXTS, frame
+from hostile_texts import TEXTS, frame
 
 
 def pickled_by_torch(value):

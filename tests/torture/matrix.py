@@ -26,26 +26,26 @@ TORCH = "2.13.0"
 
 # What depends on metatrain, a real `mtt train` among it.
 TESTS = (
-    "tests/test_early_checks.py",
-    "tests/test_loss.py",
-    "tests/test_registry.py",
-    "tests/test_train.py::TestTraining",
+    "tests/plugin/test_validation.py",
+    "tests/plugin/test_masked_dos.py",
+    "tests/plugin/test_registry.py",
+    "tests/plugin/test_train.py::TestTraining",
 )
 # What depends on torch alone, so that one metatrain is enough.
-TESTS_OF_TORCH = ("tests/test_functional.py", "tests/test_fused.py")
+TESTS_OF_TORCH = ("tests/loss/test_terms.py", "tests/loss/test_dispatch.py")
 WITHOUT = "soap_bpnn"  # which needs packages of its own
 NEEDED = ("hypothesis", "pytest")
 
 TESTS_WITHOUT_TORCH = (
-    "tests/test_grid.py",
-    "tests/test_occupation.py",
-    "tests/test_plotting.py",
-    "tests/test_readers.py",
-    "tests/test_readers_codes.py",
-    "tests/test_sources.py",
-    "tests/test_splitting.py",
-    "tests/test_spool.py",
-    "tests/test_targets.py",
+    "tests/data/test_grid.py",
+    "tests/data/test_references.py",
+    "tests/figures/test_figures.py",
+    "tests/data/readers/test_espresso.py",
+    "tests/data/readers/test_readers.py",
+    "tests/data/prepare/test_find.py",
+    "tests/data/prepare/test_split.py",
+    "tests/data/prepare/test_cache.py",
+    "tests/data/test_dos.py",
 )
 NEEDS_TORCH = ("metatensor-torch", "metatrain", "torch")
 
@@ -129,7 +129,7 @@ def try_versions(interpreter, metatrain, torch, wheel, tests, cuda):
             output = run(*pytest, "-k", f"not {WITHOUT}", *tests)
         else:
             # The module with the fixtures of all tests needs torch.
-            fixtures = ("--noconftest", "-p", "outputs")
+            fixtures = ("--noconftest", "-p", "helpers.outputs")
             output = run(*pytest, *fixtures, *TESTS_WITHOUT_TORCH, PYTHONPATH="tests")
         result = output.strip().splitlines()[-1]
     except FailedError as error:

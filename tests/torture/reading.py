@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from metatrain_dos.checking.samples import samples
-from metatrain_dos.datasets import training_frame
-from metatrain_dos.discretization import Discretization
-from metatrain_dos.evaluating.data import find_data
-from metatrain_dos.files import brief
-from metatrain_dos.readers import READERS, Reader, netcdf, read_calculations
+from metatrain_dos.data.dataset import training_frame
+from metatrain_dos.data.readers import READERS, Reader, netcdf, read_calculations
+from metatrain_dos.data.samples import samples
+from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.models.evaluation_data import find_data
+from metatrain_dos.utils.files import brief
 
 
 SECONDS = 20

@@ -5,15 +5,15 @@ import shutil
 
 import pytest
 from ase.build import molecule
-from commands import MEMORY, snapshot
 from damage import damaged
+from helpers.commands import MEMORY, snapshot
+from helpers.level_model import CHOICES, write_model
 from hostile_data import MEMMAPS, ZIPS
-from level_model import CHOICES, write_model
-from test_hostile_inputs import TEXTS
+from hostile_texts import TEXTS
 
-from metatrain_dos.datasets import SETS, write_dataset
-from metatrain_dos.formats import FORMATS
-from metatrain_dos.readers import Calculation
+from metatrain_dos.data.dataset import SETS, write_dataset
+from metatrain_dos.data.readers import Calculation
+from metatrain_dos.data.writers import FORMATS
 
 
 MEMBERS = {

@@ -2,7 +2,8 @@
 
 import pytest
 from damage import damaged
-from outputs import DATA, ONE_EACH
+from helpers.outputs import ONE_EACH
+from helpers.paths import OUTPUTS
 
 
 # Above what reading the whole file needs. The largest file has 2 MB, most of it zeros.
@@ -10,7 +11,7 @@ MEMORY = 100 * 2**20
 SECONDS = 15  # of processor time, because the machine may be busy
 
 OUTPUTS = sorted(
-    {path.stem for path in DATA.glob("*.gz")} | {*ONE_EACH, "vasprun_dfpt.xml"}
+    {path.stem for path in OUTPUTS.glob("*.gz")} | {*ONE_EACH, "vasprun_dfpt.xml"}
 )
 
 

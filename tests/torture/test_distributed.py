@@ -11,7 +11,8 @@ import numpy as np
 import old_project
 import pytest
 import torch
-from conftest import make_case, tensor_map
+from helpers.cases import make_case, tensor_map
+from helpers.training import TINY_PET
 from metatensor.torch import TensorMap
 from metatomic.torch import systems_to_torch
 from metatrain.pet import PET
@@ -26,7 +27,6 @@ from metatrain.utils.neighbor_lists import (
     get_requested_neighbor_lists,
     get_system_with_neighbor_lists,
 )
-from training import TINY_PET
 
 from metatrain_dos import MaskedDOSLoss
 

@@ -6,13 +6,13 @@ import pickle
 import ase.io
 import pytest
 from ase.build import molecule
-from commands import snapshot
 from damage import damaged
+from helpers.commands import snapshot
+from helpers.level_model import CHOICES, write_model
 from hostile_models import ELECTRONS, MODELS, STRUCTURES
-from level_model import CHOICES, write_model
 
-from metatrain_dos.datasets import write_dataset
-from metatrain_dos.readers import Calculation
+from metatrain_dos.data.dataset import write_dataset
+from metatrain_dos.data.readers import Calculation
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from pathlib import Path
 import old_project
 import pytest
 import torch
-from conftest import OPTIONS, make_case
+from helpers.cases import OPTIONS, make_case
 
-from metatrain_dos import compiled, fused
+from metatrain_dos.loss import cpu, dispatch
 
 
 MTT = Path(sys.executable).with_name("mtt")
@@ -35,7 +35,7 @@ def test_memory_does_not_grow(numba, monkeypatch, amount, tally):
     A tensor per step would be 240 MB in the share, 40 bytes per step 4 MB in torture.
     """
     if not numba:
-        monkeypatch.setattr(compiled.jit, "numba", None)
+        monkeypatch.setattr(cpu.jit, "numba", None)
     steps, points = amount((500, 3000), (100_000, 30))
     case = make_case(0, samples=4, points=points, extra=12)
     model = torch.nn.Parameter(case[0])
@@ -44,7 +44,7 @@ def test_memory_does_not_grow(numba, monkeypatch, amount, tally):
     def run(number):
         for _ in range(number):
             optimizer.zero_grad()
-            fused.masked_dos(model * 1.0, *case[1:], **OPTIONS).mean().backward()
+            dispatch.masked_dos(model * 1.0, *case[1:], **OPTIONS).mean().backward()
             optimizer.step()
 
     run(steps // 10)
@@ -62,7 +62,7 @@ def test_the_same_twice(amount, tally):
     results = set()
     for _ in range(number):
         leaf = case[0].clone().requires_grad_()
-        loss = fused.masked_dos(leaf, *case[1:], **OPTIONS).mean()
+        loss = dispatch.masked_dos(leaf, *case[1:], **OPTIONS).mean()
         loss.backward()
         results.add((loss.item(), leaf.grad.numpy().tobytes()))
     assert len(results) == 1

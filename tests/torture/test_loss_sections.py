@@ -12,7 +12,7 @@ from metatrain.utils.pydantic import (
 )
 
 from metatrain_dos import MaskedDOSLoss
-from metatrain_dos.early_checks import InvalidLossOptionsError
+from metatrain_dos.plugin.validation import InvalidLossOptionsError
 
 
 KNOWN = {member.key for member in LossType}

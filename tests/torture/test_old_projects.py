@@ -10,7 +10,7 @@ import ase.io
 import numpy as np
 import old_project
 import pytest
-from training import TINY_PET
+from helpers.training import TINY_PET
 
 
 MTT = Path(sys.executable).with_name("mtt")

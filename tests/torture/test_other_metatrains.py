@@ -15,7 +15,7 @@ from pathlib import Path
 import metatrain
 import old_project
 import pytest
-from training import TINY_PET
+from helpers.training import TINY_PET
 
 
 OWN_LOSS = """class MaskedDOSLoss(TensorMapMSELoss):

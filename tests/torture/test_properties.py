@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import reference
 import torch
-from conftest import tensor_map
+from helpers.cases import tensor_map
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from metatrain_dos import MaskedDOSLoss, compiled, functional, fused
+from metatrain_dos import MaskedDOSLoss
+from metatrain_dos.loss import cpu, dispatch
+from metatrain_dos.loss import terms as equations
 
 
 DTYPES = (torch.float64, torch.float32)
@@ -102,7 +104,7 @@ def mask(rng, kind, shape):
 def plain(case):
     """Compute terms, shift and gradient with torch calls and autograd."""
     leaf = case.p.detach().requires_grad_()
-    terms, shift = functional.weighted_terms(leaf, case.t, case.m, **case.options)
+    terms, shift = equations.weighted_terms(leaf, case.t, case.m, **case.options)
     (gradient,) = torch.autograd.grad(terms.sum(), leaf)
     return terms.detach(), shift, gradient
 
@@ -111,8 +113,8 @@ def loops(case):
     """Compute the same with compiled loops."""
     found = []
     leaf = case.p.detach().requires_grad_()
-    assert compiled.is_possible(leaf)
-    loss = fused.masked_dos(
+    assert cpu.can_run(leaf)
+    loss = dispatch.masked_dos(
         leaf, case.t, case.m, **case.options, watch=lambda *seen: found.extend(seen)
     )
     (gradient,) = torch.autograd.grad(loss.sum(), leaf)
@@ -121,7 +123,7 @@ def loops(case):
 
 @pytest.fixture(scope="module", params=[plain, loops], ids=["plain", "compiled"])
 def compute(request):
-    if request.param is loops and compiled.jit.numba is None:
+    if request.param is loops and cpu.jit.numba is None:
         pytest.skip("numba is not there")
     return request.param
 
@@ -221,7 +223,7 @@ def test_reference(compute, case, tried):
 
 @given(case=cases())
 def test_both_implementations_agree(case, tried):
-    if compiled.jit.numba is None:
+    if cpu.jit.numba is None:
         pytest.skip("numba is not there")
     assert_same(plain(case), loops(case), case)
     tried()
@@ -371,7 +373,7 @@ def test_expanded(compute, case, number, tried):
 @given(case=cases())
 def test_targets_that_need_gradients(case, tried):
     t = case.t.clone().requires_grad_()
-    losses = fused.masked_dos(case.p, t, case.m, **case.options)
+    losses = dispatch.masked_dos(case.p, t, case.m, **case.options)
     (gradient,) = torch.autograd.grad(losses.sum(), t)
     assert gradient.isfinite().all() and (gradient[~case.m] == 0).all()
     terms, _, _ = plain(case)
@@ -434,7 +436,7 @@ def test_tensor_maps(compute, case, data, tried):
         {} if as_nan else {f"{NAME}_mask": tensor_map(m)},
     )
     value.sum().backward()
-    losses = fused.masked_dos(*case.inputs, **case.options)
+    losses = dispatch.masked_dos(*case.inputs, **case.options)
     reduced = {
         "none": losses,
         "sum": losses.sum(),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy
 import pytest
+from helpers.paths import PROJECT
 
 
-PROJECT = Path(__file__).parents[2]
 HOOKS = (
     "import sys; "
     "print(sum(type(f).__name__ == 'LossImportHook' for f in sys.meta_path))"
@@ -141,16 +141,16 @@ def test_zip_application(target, tmp_path, only_torture, tally):
     (app / "__main__.py").write_text(
         textwrap.dedent(
             f"""
-            from metatrain_dos.registry import register_entry_points
+            from metatrain_dos.plugin.registry import register_entry_points
             register_entry_points()
             {FIND}
             import torch
-            from metatrain_dos import functional, fused
+            from metatrain_dos.loss import dispatch, terms as equations
             x = torch.rand(2, 12, dtype=torch.float64, requires_grad=True)
             mask = torch.ones(2, 9, dtype=torch.bool)
             options = {{"grad_weight": 1.0, "int_weight": 1.0, "grid_spacing": 0.1,
                        "tail_weight": 1.0}}
-            loss = fused.masked_dos(x, x.detach()[:, :9], mask, **options).sum()
+            loss = dispatch.masked_dos(x, x.detach()[:, :9], mask, **options).sum()
             loss.backward()
             print(loss.isfinite().item(), x.grad.isfinite().all().item())
             """
@@ -160,7 +160,7 @@ def test_zip_application(target, tmp_path, only_torture, tally):
     output, errors = run(
         *(sys.executable, QUIET, tmp_path / "app.pyz"), METATRAIN_DOS_AUTOLOAD="0"
     )
-    assert output == "metatrain_dos.loss\nTrue True" and errors == ""
+    assert output == "metatrain_dos.plugin.masked_dos\nTrue True" and errors == ""
     tally("starts of Python with the start-up file")
 
 
@@ -187,7 +187,7 @@ def test_two_versions(environment, tmp_path, only_torture, tally):
         "print([m.key for m in LossType].count('masked_dos'))"
     )
     output, errors = run(python, QUIET, "-c", code, PYTHONPATH=str(first))
-    assert output == "metatrain_dos.loss\n0.0.1\n1" and errors == ""
+    assert output == "metatrain_dos.plugin.masked_dos\n0.0.1\n1" and errors == ""
     tally("starts of Python with the start-up file")
 
 
@@ -201,10 +201,10 @@ def test_read_only_installation(environment, tmp_path, only_torture, tally):
         f"""
         {FIND}
         import torch
-        from metatrain_dos import fused
+        from metatrain_dos.loss import dispatch
         x = torch.rand(2, 12, dtype=torch.float64, requires_grad=True)
         mask = torch.ones(2, 9, dtype=torch.bool)
-        fused.masked_dos(x, x.detach()[:, :9], mask, grad_weight=1.0, int_weight=1.0,
+        dispatch.masked_dos(x, x.detach()[:, :9], mask, grad_weight=1.0, int_weight=1.0,
                          grid_spacing=0.1, tail_weight=1.0).sum().backward()
         print(x.grad.isfinite().all().item())
         try:
@@ -216,7 +216,7 @@ def test_read_only_installation(environment, tmp_path, only_torture, tally):
     mount = f"mount --bind {tmp_path} {tmp_path} && mount -o remount,ro,bind {tmp_path}"
     start = ["sh", "-c", f'{mount} && exec "$@"', "sh", python, QUIET, "-c", code]
     output, errors = run("unshare", "--mount", *start, HOME=str(tmp_path))
-    assert output == "metatrain_dos.loss\nTrue\nRead-only file system"
+    assert output == "metatrain_dos.plugin.masked_dos\nTrue\nRead-only file system"
     assert errors == ""
     tally("starts of Python with the start-up file")
 
@@ -246,7 +246,7 @@ class TestOtherHooks:
         command = [python, QUIET, "-m", "coverage", "run"]
         source = "--source=metatrain_dos,metatrain_dos_startup"
         output, _ = run(*command, source, tmp_path / "it.py", **data)
-        assert output == "metatrain_dos.loss"
+        assert output == "metatrain_dos.plugin.masked_dos"
         tally("other import hooks")
 
     def test_beartype(self, environment, only_torture, tally):
@@ -272,7 +272,7 @@ class TestOtherHooks:
             """
         )
         output, errors = run(python, QUIET, "-c", code)
-        assert output == "metatrain_dos.loss\n11\nchecked" and errors == ""
+        assert output == "metatrain_dos.plugin.masked_dos\n11\nchecked" and errors == ""
         tally("other import hooks")
 
 

@@ -79,7 +79,7 @@ if __name__ == "__main__":
         warnings.simplefilter("ignore")
         import metatrain.cli.train  # noqa: F401
 
-        import metatrain_dos.evaluating.evaluate
-        import metatrain_dos.predicting.predict  # noqa: F401
-        from metatrain_dos.cli import main
+        import metatrain_dos.figures.report
+        import metatrain_dos.models.predict  # noqa: F401
+        from metatrain_dos.commands.main import main
     serve()

@@ -1,1 +1,0 @@
-"""What would spoil a training, found before it begins: ``mtt-dos check``."""

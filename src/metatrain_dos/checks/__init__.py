@@ -1,0 +1,1 @@
+"""Find whatever would spoil a training run before it starts."""

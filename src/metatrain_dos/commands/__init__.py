@@ -1,0 +1,1 @@
+"""The commands of ``mtt-dos``: parsers, messages and exit status."""

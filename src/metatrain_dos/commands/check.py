@@ -1,0 +1,106 @@
+"""
+Read an options file of ``mtt train`` and its data, and find whatever would spoil a
+training run on a density of states. Exit status: 0 without errors, 1 with errors, 2 if
+the options file cannot be used.
+"""
+
+import argparse
+import json
+import sys
+import warnings
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    Add the arguments of the command.
+
+    :param parser: parser of the command
+    """
+    parser.add_argument("options", help="options file of `mtt train`")
+    parser.add_argument(
+        "--json", action="store_true", help="print the findings as JSON, nothing else"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """
+    Run ``mtt-dos check``, and exit.
+
+    :param arguments: ``options`` and ``json``
+    """
+    sys.exit(check(arguments.options, as_json=arguments.json))
+
+
+def check(file: str, *, as_json: bool = False) -> int:
+    """
+    Check an options file and its data, and print what was found.
+
+    :param file: the options file
+    :param as_json: whether to print JSON, and nothing else
+    :return: exit status
+    """
+    # Here, not above: `mtt-dos --help` should not wait for torch.
+    from ..checks.findings import Finding
+    from ..checks.run import Diagnosis, diagnose
+    from ..data.options_file import OptionsFile, UnusableOptionsError
+
+    status = 0
+    try:
+        with warnings.catch_warnings():
+            # metatrain's own, about its dependencies
+            warnings.filterwarnings("ignore", module=r"metatrain\.")
+            diagnosis = diagnose(OptionsFile.read(file))
+    except UnusableOptionsError as error:
+        status, diagnosis = 2, Diagnosis()
+        diagnosis.findings = [
+            Finding(
+                "error",
+                "",
+                None,
+                str(error),
+                "nothing can be checked",
+                "write an options file that `mtt train` accepts",
+            )
+        ]
+        if not as_json:
+            print(f"mtt-dos check: {error}", file=sys.stderr)
+            return status
+    findings = diagnosis.findings
+    if any(each.severity == "error" for each in findings):
+        status = max(status, 1)
+    if as_json:
+        content = {
+            "options": file,
+            "targets": diagnosis.targets,
+            "structures": diagnosis.structures,
+            "findings": [each.content() for each in findings],
+        }
+        print(json.dumps(content, indent=2))
+        return status
+    for each in findings:
+        print(each.text(file), end="\n\n")
+    print(summary(file, findings, diagnosis.structures))
+    return status
+
+
+def summary(file: str, findings: list[Any], structures: dict[str, int]) -> str:
+    """
+    Say in one line what was found and in how much.
+
+    :param file: name of the options file
+    :param findings: what was found
+    :param structures: number of structures of each data set
+    :return: one line
+    """
+    kinds = [each.severity for each in findings]
+    counts = [
+        f"{kinds.count(kind)} {kind}{'s' * (kinds.count(kind) > 1)}"
+        for kind in ("error", "warning", "note")
+        if kind in kinds
+    ]
+    read = ", ".join(f"{name} {count}" for name, count in structures.items())
+    total = sum(structures.values())
+    return f"{file}: {', '.join(counts) or 'nothing wrong'} in {total} structures" + (
+        f" ({read})" if read else ""
+    )

@@ -1,0 +1,1 @@
+"""From calculations to data sets, and back: grids, targets, readers, writers."""

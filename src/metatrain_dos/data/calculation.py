@@ -1,0 +1,199 @@
+"""The one form in which the rest of the package sees a finished calculation."""
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import ase
+import numpy as np
+
+from ..utils.files import shortened
+
+
+# Printed weights are rounded, so that they do not sum to exactly 1 or 2.
+WEIGHT_SUM_TOLERANCE = 1e-3
+
+LAST_ELEMENT = 118
+
+INFO_KEYS = (
+    "eigenvalues",
+    "kpoint_weights",
+    "spin_channels",
+    "fermi_level",
+    "n_electrons",
+)
+"""What a calculation adds to the info of its structure in an extended XYZ file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calculation:
+    """
+    Hold what a density of states is made from: one structure and its eigenvalues.
+
+    :param atoms: structure; what its info says besides :data:`INFO_KEYS`, such as
+        ``material``, is kept
+    :param eigenvalues: energies of the states, ``(spin channels, k-points, bands)``, eV
+    :param kpoint_weights: number of electrons that a band holds at each k-point,
+        ``(k-points,)``; the sum is 2 without spin, and 1 with two spin channels or
+        with spinors
+    :param fermi_level: Fermi level, eV; ``None`` where there is no single one
+    :param n_electrons: number of electrons; ``None`` where it is not known
+    :raises TypeError: if a value is not of its kind
+    :raises ValueError: if shapes do not fit, a number is not finite or has the wrong
+        sign, the weights do not sum to 1 or 2, or an atom is of no element
+    """
+
+    atoms: ase.Atoms
+    eigenvalues: np.ndarray
+    kpoint_weights: np.ndarray
+    fermi_level: float | None = None
+    n_electrons: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.atoms, ase.Atoms):
+            raise TypeError(
+                f"atoms: expected ase.Atoms, got {type(self.atoms).__name__}; read the "
+                "structure with ase.io.read"
+            )
+        check_structure(self.atoms)
+        eigenvalues = _finite_array(
+            "eigenvalues", self.eigenvalues, ("spin channels", "k-points", "bands")
+        )
+        weights = _finite_array("kpoint_weights", self.kpoint_weights, ("k-points",))
+        fermi_level = _finite_number("fermi_level", self.fermi_level)
+        n_electrons = _finite_number("n_electrons", self.n_electrons)
+        capacity = _check_bands(eigenvalues.shape, weights)
+        if n_electrons is not None and not (
+            0 < n_electrons <= capacity * (1 + WEIGHT_SUM_TOLERANCE)
+        ):
+            raise ValueError(
+                f"n_electrons: expected more than 0 and at most the {capacity:g} that "
+                f"the bands hold, got {n_electrons:g}; check the sum of kpoint_weights "
+                "and the number of bands"
+            )
+        # A frozen dataclass can only be normalised this way.
+        object.__setattr__(self, "eigenvalues", eigenvalues)
+        object.__setattr__(self, "kpoint_weights", weights)
+        object.__setattr__(self, "fermi_level", fermi_level)
+        object.__setattr__(self, "n_electrons", n_electrons)
+
+    @property
+    def has_spinors(self) -> bool:
+        """Whether a band holds one electron, of no definite spin."""
+        # The weights sum to 1 or, within their rounding, to 2.
+        return len(self.eigenvalues) == 1 and bool(self.kpoint_weights.sum() < 1.5)
+
+
+def calculation_to_atoms(calculation: Calculation) -> ase.Atoms:
+    """
+    Copy the structure, with all that ``read_extxyz`` needs in its info.
+
+    The eigenvalues become one flat list: spin channels outermost, then k-points, then
+    bands. ``spin_channels`` is only there when there are two.
+
+    :param calculation: calculation to write
+    :return: structure for ``ase.io.write(..., format="extxyz")``
+    """
+    atoms = calculation.atoms.copy()
+    for key in INFO_KEYS:
+        atoms.info.pop(key, None)
+    atoms.info["eigenvalues"] = calculation.eigenvalues.ravel()
+    atoms.info["kpoint_weights"] = calculation.kpoint_weights
+    if len(calculation.eigenvalues) == 2:
+        atoms.info["spin_channels"] = 2
+    if calculation.fermi_level is not None:
+        atoms.info["fermi_level"] = calculation.fermi_level
+    if calculation.n_electrons is not None:
+        atoms.info["n_electrons"] = calculation.n_electrons
+    return atoms
+
+
+def check_structure(atoms: ase.Atoms) -> None:
+    """
+    Refuse a structure that no model can be trained on.
+
+    :param atoms: the structure
+    :raises ValueError: if it has no atoms, or one of no element, or a number in it is
+        not finite
+    """
+    numbers = atoms.numbers
+    if len(atoms) == 0 or numbers.min() < 1 or numbers.max() > LAST_ELEMENT:
+        raise ValueError(
+            f"atoms: expected atomic numbers from 1 to {LAST_ELEMENT}, got "
+            f"{sorted(set(numbers.tolist()))}; check the chemical symbols"
+        )
+    for name, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"{name}: expected finite numbers, got "
+                f"{np.count_nonzero(~np.isfinite(values))} that are not; check whether "
+                "the file is complete"
+            )
+
+
+def _check_bands(shape: tuple[int, ...], weights: np.ndarray) -> float:
+    """Check weights against the shape of the bands; return the electrons they hold."""
+    channels, kpoints, bands = shape
+    if channels not in (1, 2):
+        raise ValueError(
+            f"eigenvalues: expected 1 or 2 spin channels, got {channels} in shape "
+            f"{shape}; order the axes as (spin channels, k-points, bands)"
+        )
+    if len(weights) != kpoints:
+        raise ValueError(
+            f"kpoint_weights: expected one for each of the {kpoints} k-points of the "
+            f"eigenvalues, got {len(weights)}; check which axis holds the k-points"
+        )
+    if weights.min() <= 0:
+        raise ValueError(
+            f"kpoint_weights: expected positive numbers, got {weights.min():g}; leave "
+            "k-points out that count for nothing"
+        )
+    total = float(weights.sum())
+    sums = (1, 2) if channels == 1 else (1,)
+    if all(abs(total - allowed) > WEIGHT_SUM_TOLERANCE for allowed in sums):
+        raise ValueError(
+            f"kpoint_weights: expected a sum of {' or '.join(map(str, sums))} where "
+            f"spin channels are {channels}, got {total:g}; scale them to the electrons "
+            "that a band holds: 2 without spin, else 1"
+        )
+    return total * channels * bands
+
+
+def _finite_array(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
+    """Convert to float64 and refuse other axes, no entries and infinite ones."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(
+            f"{name}: expected real numbers, got {array.dtype}; convert them to floats"
+        )
+    if array.ndim != len(axes) or array.size == 0:
+        raise ValueError(
+            f"{name}: expected shape ({', '.join(axes)}) and no empty axis, got "
+            f"{array.shape}; reshape it"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"{name}: expected finite numbers, got "
+            f"{np.count_nonzero(~np.isfinite(array))} that are not; check whether the "
+            "calculation finished"
+        )
+    return array.astype(np.float64)
+
+
+def _finite_number(name: str, value: Any) -> float | None:
+    """Convert to a float and refuse what is no finite number; keep ``None``."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(
+            f"{name}: expected a number or None, got {shortened(value)}; leave "
+            "it out if it is not known"
+        )
+    number = float(value)
+    if not np.isfinite(number):
+        raise ValueError(
+            f"{name}: expected a finite number or None, got {number}; leave it out if "
+            "it is not known"
+        )
+    return number

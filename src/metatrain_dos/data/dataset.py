@@ -1,0 +1,227 @@
+"""Write what ``mtt train`` reads: structures with their DOS, and an options file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ase
+import numpy as np
+from omegaconf import OmegaConf
+
+from .calculation import Calculation
+from .references import highest_occupied, reference_energy
+from .target_spec import TARGET, Discretization
+from .writers import FORMATS
+
+
+__all__ = [
+    "SETS",
+    "TARGET",
+    "Discretization",
+    "dataset_section",
+    "info_keys",
+    "target_key",
+    "training_frame",
+    "training_options",
+    "write_dataset",
+    "write_options",
+]
+
+SETS = ("training_set", "validation_set", "test_set")
+"""Sections of an options file that name data."""
+
+# The default of the loss, that of metatrain, lets the cumulative term outweigh the DOS
+# itself: the square of a running integral grows with the length of the energy axis. The
+# trainings of benchmarks/bench_trainings.py come out best around this weight.
+RECOMMENDED_INT_WEIGHT = 0.01
+
+# Decimals of a DOS in a data set, states/eV. Far below any model's error.
+DECIMALS = 6
+
+
+def training_frame(
+    calculation: Calculation, discretization: Discretization
+) -> ase.Atoms:
+    """
+    Make the structure, DOS and mask that ``mtt train`` reads.
+
+    Both are padded in front to the width of the prediction, because a metatrain model
+    has as many columns as its target.
+
+    :param calculation: structure and eigenvalues
+    :param discretization: grid and padding
+    :return: structure with ``dos`` (states/eV) and ``dos_mask`` in its info, and
+        where they are known, ``n_electrons`` and ``highest_occupied`` (eV, on the axis
+        of the grid)
+    """
+    front = discretization.extra_targets
+    atoms = calculation.atoms.copy()
+    # To metatrain, an axis is periodic where it is not zero.
+    atoms.cell[~atoms.pbc] = 0.0
+    for target, (dos, mask) in discretization.rows(calculation).items():
+        key = target_key(target)
+        atoms.info[key] = np.pad(np.round(dos, DECIMALS), (front, 0))
+        atoms.info[f"{key}_mask"] = np.pad(mask, (front, 0))
+    occupied = highest_occupied(calculation)
+    if occupied is not None:
+        zero = reference_energy(calculation, discretization.reference)
+        atoms.info["highest_occupied"] = round(occupied - zero, DECIMALS)
+    if calculation.n_electrons is not None:
+        atoms.info["n_electrons"] = calculation.n_electrons
+    return atoms
+
+
+def info_keys(discretization: Discretization) -> tuple[str, ...]:
+    """
+    Name what :func:`training_frame` adds to the info of a structure for training.
+
+    :param discretization: grid and padding
+    :return: names of targets and masks
+    """
+    keys = [target_key(target) for target in discretization.targets]
+    return (*keys, *(f"{key}_mask" for key in keys))
+
+
+def dataset_section(file: str, discretization: Discretization) -> dict[str, Any]:
+    """
+    Describe a file of training frames as the options file of ``mtt train`` does.
+
+    :param file: name of the extended XYZ or zip file, or of the memory-mapped folder
+    :param discretization: grid and padding
+    :return: content of ``training_set`` and its like
+    """
+    common = {
+        "quantity": "",
+        "sample_kind": "system",
+        "type": "scalar",
+        "num_subtargets": discretization.columns,
+    }
+    targets = discretization.targets
+    return {
+        "systems": {"read_from": file, "length_unit": "angstrom"},
+        "targets": {
+            target: {"key": target_key(target), "unit": "", **common}
+            for target in targets
+        },
+        "extra_data": {
+            f"{target}_mask": {
+                "key": f"{target_key(target)}_mask",
+                "unit": "",
+                **common,
+            }
+            for target in targets
+        },
+    }
+
+
+def training_options(
+    discretization: Discretization,
+    files: Mapping[str, str],
+    *,
+    architecture: str = "pet",
+    model: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    loss: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """
+    Make the options of a training that suits a DOS.
+
+    Targets are neither scaled nor shifted by composition, which would undo the zero
+    below the lowest state, and the best model is the one of the lowest loss, because
+    the errors that metatrain prints know nothing of the alignment.
+
+    :param discretization: grid and padding
+    :param files: name of the file for each of ``training_set``, ``validation_set`` and
+        ``test_set``
+    :param architecture: name of the architecture
+    :param model: options of the model that are not the defaults
+    :param training: options of the training that are not the defaults
+    :param loss: options of the loss that are not the defaults
+    :return: content of the options file
+    """
+    loss = {
+        "type": "masked_dos",
+        "extra_targets": discretization.extra_targets,
+        "grid_spacing": discretization.grid.spacing,
+        "int_weight": RECOMMENDED_INT_WEIGHT,
+        "reduction": "mean",
+        **(loss or {}),
+    }
+    targets = discretization.targets
+    return {
+        "architecture": {
+            "name": architecture,
+            **({"model": dict(model)} if model else {}),
+            "training": {
+                "scale_targets": False,
+                "atomic_baseline": dict.fromkeys(targets, 0.0),
+                "best_model_metric": "loss",
+                **(training or {}),
+                "loss": {target: dict(loss) for target in targets},
+            },
+        },
+        **{name: dataset_section(file, discretization) for name, file in files.items()},
+    }
+
+
+def write_options(
+    folder: Path, discretization: Discretization, files: Mapping[str, str], **more: Any
+) -> Path:
+    """
+    Write ``grid.json`` and ``options.yaml`` next to the files of a data set.
+
+    :param folder: folder of the data set
+    :param discretization: grid and padding
+    :param files: name of the file for each of ``training_set``, ``validation_set`` and
+        ``test_set``
+    :param more: further keywords of :func:`training_options`
+    :return: path of the options file
+    """
+    discretization.write(folder / "grid.json")
+    content = training_options(discretization, files, **more)
+    path = folder / "options.yaml"
+    OmegaConf.save(OmegaConf.create(content), path)
+    return path
+
+
+def write_dataset(
+    folder: str | Path,
+    splits: Mapping[str, Sequence[Calculation]],
+    discretization: Discretization,
+    *,
+    format: str = "xyz",
+    **options: Any,
+) -> Path:
+    """
+    Write a data set and the options file of a training on it.
+
+    :param folder: where to, made if it is not there; it then holds ``options.yaml``,
+        ``grid.json`` and one file for each split
+    :param splits: calculations of ``training_set``, ``validation_set``, ``test_set``
+    :param discretization: grid and padding
+    :param format: one of :data:`~metatrain_dos.data.writers.FORMATS`
+    :param options: keywords of :func:`training_options`
+    :return: path of the options file
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = info_keys(discretization)
+    kind = FORMATS[format]
+    files = {name: name.removesuffix("_set") + kind.suffix for name in splits}
+    for name, calculations in splits.items():
+        writer = kind(folder / files[name], keys)
+        for calculation in calculations:
+            frame = training_frame(calculation, discretization)
+            writer.write(kind.encode(frame, keys))
+        writer.close()
+    return write_options(folder, discretization, files, **options)
+
+
+def target_key(target: str) -> str:
+    """
+    Name a target as the files do, in which a colon means something else.
+
+    :param target: its name in the options file
+    :return: its name in files
+    """
+    return target.removeprefix("mtt::")

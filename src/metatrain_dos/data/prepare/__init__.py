@@ -1,0 +1,1 @@
+"""Turn the outputs of DFT codes into a data set, resumably and in parallel."""

@@ -1,0 +1,150 @@
+"""Read extended XYZ with eigenvalues: the form for every code without a reader."""
+
+import re
+from collections.abc import Iterator
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import ase
+import ase.io
+import numpy as np
+
+from ...utils.files import brief, shortened
+from ..calculation import INFO_KEYS, Calculation
+
+
+def read_extxyz(path: str | Path) -> Iterator[Calculation]:
+    """
+    Read calculations from an extended XYZ file, one at a time.
+
+    Every structure needs ``eigenvalues`` (eV) and ``kpoint_weights`` in its info, in
+    the form of :func:`~metatrain_dos.data.calculation.calculation_to_atoms`;
+    ``spin_channels`` (1), ``fermi_level`` (eV) and ``n_electrons`` are optional.
+
+    :param path: file to read
+    :return: calculations in the order of the file
+    :raises ValueError: if the file cannot be read, or a structure lacks a key or has
+        values that do not fit
+    """
+    path = Path(path)
+    structures = read_structures(path)
+    number = 0
+    while True:
+        try:
+            atoms = next(structures)
+        except StopIteration:
+            if number == 0:
+                raise ValueError(
+                    f"{path}: expected extended XYZ, got no structure; check the path"
+                ) from None
+            return
+        # Damaged files make the parser of ASE stumble in ways that cannot be listed.
+        except Exception as error:
+            raise ValueError(
+                f"{path}: expected extended XYZ, but structure {number} cannot be read "
+                f"({brief(error)}); check the path and whether the file is complete"
+            ) from error
+        try:
+            calculation = _from_info(atoms)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}, structure {number}: {error}") from error
+        yield calculation
+        number += 1
+
+
+def read_structures(path: Path, *, whole: bool = True) -> Iterator[ase.Atoms]:
+    """
+    Read the structures of an extended XYZ file, one by one.
+
+    ASE goes through the whole file first, and takes any number of atoms, and of
+    columns, at its word.
+
+    :param path: file to read
+    :param whole: whether the last line must have an end, without which the last number
+        in it may have lost digits
+    :return: structures in the order of the file
+    :raises Exception: whatever ASE raises where the file is damaged
+    """
+    with path.open(encoding="utf-8") as stream:
+        for line in stream:
+            if not line.strip():
+                continue
+            count = int(line)
+            lines = [line, *islice(stream, count + 1)]
+            cut = whole and not lines[-1].endswith("\n")
+            if len(lines) != count + 2 or cut:
+                raise ValueError(
+                    f"{count} atoms are announced, and {len(lines) - 2} follow, or the "
+                    "last line has no end"
+                )
+            _check_columns(lines)
+            yield from ase.io.iread(StringIO("".join(lines)), format="extxyz")
+
+
+def _check_columns(lines: list[str]) -> None:
+    """Refuse a structure that announces more columns than its lines have."""
+    announced = re.search(r'Properties="?([^\s"]+)', lines[1], re.IGNORECASE)
+    if announced is None or len(lines) < 3:
+        return
+    counts = [int(count) for count in announced[1].split(":")[2::3]]
+    found = len(lines[2].split())
+    if sum(counts) > found:
+        raise ValueError(f"{sum(counts)} columns are announced, and {found} follow")
+
+
+def _from_info(atoms: ase.Atoms) -> Calculation:
+    """Take a calculation out of the info of a structure, which loses those entries."""
+    _refuse_objects(atoms.info)
+    found = {key: atoms.info.pop(key) for key in INFO_KEYS if key in atoms.info}
+    for key in ("eigenvalues", "kpoint_weights"):
+        if key not in found:
+            raise ValueError(
+                f"{key}: expected in the info of the structure, got only "
+                f"{shortened(sorted([*found, *atoms.info]))}; write it with "
+                "calculation_to_atoms"
+            )
+    # A list of one number comes back from extended XYZ as that number.
+    eigenvalues = np.ravel(found["eigenvalues"])
+    weights = np.ravel(found["kpoint_weights"])
+    channels = found.get("spin_channels", 1)
+    if channels not in (1, 2):
+        raise ValueError(
+            f"spin_channels: expected 1 or 2, got {shortened(channels)}; leave it "
+            "out if there is no spin"
+        )
+    if weights.size == 0 or eigenvalues.size % (channels * weights.size):
+        raise ValueError(
+            f"eigenvalues: expected a multiple of {channels} (spin channels) x "
+            f"{weights.size} (k-points) numbers, got {eigenvalues.size}; give every "
+            "k-point the same number of bands"
+        )
+    return Calculation(
+        atoms=atoms,
+        eigenvalues=eigenvalues.reshape(channels, weights.size, -1),
+        kpoint_weights=weights,
+        fermi_level=found.get("fermi_level"),
+        n_electrons=found.get("n_electrons"),
+    )
+
+
+def _refuse_objects(value: Any) -> None:
+    """
+    Refuse JSON that ASE, when it reads it again, would take for an object of Python.
+
+    Such an object may be an array of any size.
+    """
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            if str(key).startswith("__"):
+                raise ValueError(
+                    f"info: expected numbers, text and lists of them, got a mapping "
+                    f"with the key {key!r}; leave it out"
+                )
+            _refuse_objects(entry)
+    elif isinstance(value, list) or (
+        isinstance(value, np.ndarray) and value.dtype.kind == "O"
+    ):
+        for entry in value:
+            _refuse_objects(entry)

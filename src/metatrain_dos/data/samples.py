@@ -1,0 +1,208 @@
+"""Read targets and masks of a data set, one structure at a time."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ase
+import numpy as np
+from omegaconf import OmegaConf
+
+from ..utils.files import check_kind, shortened
+from .archives import check_archive, check_dataset
+from .calculation import check_structure
+from .readers.extxyz import read_structures
+from .sections import Section
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    r"""
+    Hold what a file says of one structure, before anything is checked.
+
+    :param index: position in the file
+    :param atoms: the structure, with all that the file says of it, if it is XYZ
+    :param target: target, ``(rows, columns)``; a row is a component, or an atom
+    :param mask: mask, ``(rows, columns)``, ``None`` where there is none
+    """
+
+    index: int
+    atoms: ase.Atoms
+    target: np.ndarray
+    mask: np.ndarray | None
+
+    @property
+    def composition(self) -> tuple[tuple[int, int], ...]:
+        """Smallest whole numbers of atoms of each element."""
+        counts = Counter(self.atoms.numbers.tolist())
+        unit = int(np.gcd.reduce(list(counts.values()))) if counts else 1
+        return tuple(sorted((z, count // unit) for z, count in counts.items()))
+
+    @property
+    def density(self) -> float:
+        r"""Atoms per volume, Å\ :sup:`-3`, 0 without a cell."""
+        volume = self.atoms.cell.volume
+        return len(self.atoms) / volume if volume > 0 else 0.0
+
+
+def samples(section: Section, target: str) -> Iterator[Sample]:
+    """
+    Read a target and its mask, structure by structure.
+
+    Extended XYZ and metatrain's two formats for large data are read piece by piece,
+    anything else as metatrain does, which is all at once.
+
+    :param section: where from
+    :param target: name of the target
+    :return: every structure of the section that is used
+    :raises Exception: whatever goes wrong while a file is read
+    """
+    mask = f"{target}_mask"
+    names = [target, mask] if mask in section.entries else [target]
+    for file in (section.source, *(section.entries[n]["read_from"] for n in names)):
+        check_kind(file)
+    if section.source.suffix == ".zip":
+        found = _from_zip(section, names)
+    elif section.source.is_dir():
+        found = _from_memmap(section, names)
+    elif all(_is_plain_xyz(section, name) for name in names):
+        found = _from_xyz(section, names)
+    else:
+        found = _from_metatrain(section, names)
+    for index, (atoms, arrays) in enumerate(found):
+        if section.indices is None or index in section.indices:
+            check_structure(atoms)
+            mask_array = arrays[1] if arrays[1:] else None
+            yield Sample(index, atoms, arrays[0], mask_array)
+
+
+Structures = Iterator[tuple[ase.Atoms, list[np.ndarray]]]
+
+
+def _is_plain_xyz(section: Section, name: str) -> bool:
+    """Say whether an entry stands in the XYZ file of the structures, as numbers."""
+    entry = section.entries[name]
+    is_xyz = section.source.suffix in (".xyz", ".extxyz")
+    same_file = entry["read_from"] == str(section.source)
+    plain = entry["type"] == "scalar" and entry["reader"] in (None, "ase")
+    return is_xyz and same_file and plain
+
+
+def _from_xyz(section: Section, names: list[str]) -> Structures:
+    """Read what ASE finds under the key of each name, whatever its size."""
+    file = section.source
+    for atoms in read_structures(file):
+        arrays = []
+        for name in names:
+            entry = section.entries[name]
+            per_atom = entry["sample_kind"] == "atom"
+            values = (atoms.arrays if per_atom else atoms.info).get(entry["key"])
+            if values is None:
+                raise ValueError(
+                    f"no {entry['key']!r} in its {'columns' if per_atom else 'info'}"
+                )
+            rows = len(atoms) if per_atom else 1
+            arrays.append(np.asarray(values, dtype=np.float64).reshape(rows, -1))
+        yield atoms, arrays
+
+
+def _from_memmap(section: Section, names: list[str]) -> Structures:
+    """Read metatrain's memory-mapped arrays, with the width that the files have."""
+    folder = section.source
+    for file in folder.iterdir():
+        check_kind(file)
+    ends = _read_ends(folder)
+    types = np.memmap(folder / "a.bin", dtype="int32", mode="r", shape=(int(ends[-1]),))
+    positions = np.memmap(folder / "x.bin", "float32", "r", shape=(len(types), 3))
+    cells = np.zeros((len(ends) - 1, 3, 3))
+    if (folder / "c.bin").exists():
+        cells = np.memmap(folder / "c.bin", "float32", "r", shape=cells.shape)
+    arrays, per_atom = [], []
+    for name in names:
+        entry = section.entries[name]
+        per_atom.append(entry["sample_kind"] == "atom")
+        rows = int(ends[-1]) if per_atom[-1] else len(ends) - 1
+        file = folder / f"{entry['key']}.bin"
+        array = np.memmap(file, dtype="float32", mode="r")
+        if len(array) % rows:
+            raise ValueError(
+                f"{file} holds {len(array)} numbers, which are not the same number "
+                f"for each of {rows} {'atoms' if per_atom[-1] else 'structures'}"
+            )
+        arrays.append(array.reshape(rows, -1))
+    for index in range(len(ends) - 1):
+        atoms = slice(int(ends[index]), int(ends[index + 1]))
+        rows_of = [atoms if each else slice(index, index + 1) for each in per_atom]
+        yield (
+            _atoms(types[atoms], positions[atoms], cells[index]),
+            [
+                np.asarray(array[rows], dtype=np.float64)
+                for array, rows in zip(arrays, rows_of, strict=True)
+            ],
+        )
+
+
+def _read_ends(folder: Path) -> np.ndarray:
+    """Read where the atoms of each structure end, after a 0 in front."""
+    ends, count = np.load(folder / "na.npy"), np.load(folder / "ns.npy")
+    whole = ends.ndim == 1 and ends.dtype.kind in "iu" and ends.size > 1
+    if not whole or ends[0] != 0 or not (np.diff(ends) > 0).all():
+        raise ValueError(
+            f"expected {folder / 'na.npy'} to count the atoms up from 0, with some in "
+            f"every structure, got {ends.dtype} of shape {ends.shape}; write it again"
+        )
+    if count.shape or count != len(ends) - 1:
+        raise ValueError(
+            f"expected {folder / 'ns.npy'} to say {len(ends) - 1}, the number of "
+            f"structures in na.npy, got {shortened(count)}; write it again"
+        )
+    return ends
+
+
+def _from_zip(section: Section, names: list[str]) -> Structures:
+    """Read metatrain's ``DiskDataset``."""
+    from metatrain.utils.data import DiskDataset
+
+    keys = [section.entries[name]["key"] for name in names]
+    check_dataset(section.source, {"system", *keys})
+    dataset = DiskDataset(str(section.source), fields=keys)
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        yield _from_system(sample["system"]), [_rows(sample[key]) for key in keys]
+
+
+def _from_metatrain(section: Section, names: list[str]) -> Structures:
+    """Read whatever metatrain reads, such as targets in a file of their own."""
+    from metatrain.utils.data import get_dataset
+
+    for name in names:
+        file = Path(section.entries[name]["read_from"])
+        if file.suffix == ".mts":
+            check_archive(file)
+    config = {
+        "systems": section.config["systems"],
+        "targets": {names[0]: section.entries[names[0]]},
+        "extra_data": {name: section.entries[name] for name in names[1:]},
+    }
+    dataset, _, _ = get_dataset(OmegaConf.create(config))
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        yield _from_system(sample["system"]), [_rows(sample[name]) for name in names]
+
+
+def _from_system(system: Any) -> ase.Atoms:
+    """Convert a structure of metatomic."""
+    return _atoms(*(x.numpy() for x in (system.types, system.positions, system.cell)))
+
+
+def _atoms(types: np.ndarray, positions: np.ndarray, cell: np.ndarray) -> ase.Atoms:
+    """Make a structure that is periodic where its cell is not zero, as in metatrain."""
+    return ase.Atoms(types, positions, cell=cell, pbc=cell.any(axis=1))
+
+
+def _rows(tensor_map: Any) -> np.ndarray:
+    """Put the samples and components of all blocks below each other."""
+    values = [block.values.numpy() for block in tensor_map.blocks()]
+    return np.concatenate([each.reshape(-1, each.shape[-1]) for each in values])

@@ -1,0 +1,235 @@
+"""The choices that turn eigenvalues into columns of numbers."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..loss.options import DEFAULT_SPACING, MaskedDOSHypers
+from ..utils.files import read_text
+from .calculation import Calculation
+from .dos import (
+    DEFAULT_SMEARING,
+    DEFAULT_TRUST_MARGIN,
+    density_of_states,
+    trust_mask,
+    trusted_limit,
+)
+from .grid import LARGEST_SIZE, EnergyGrid
+from .references import REFERENCES, reference_energy
+
+
+TARGET = "mtt::dos"
+"""Name of the target in the options file."""
+
+SPIN_TARGETS = ("mtt::dos_up", "mtt::dos_down")
+"""Names of the targets where spin channels are kept apart."""
+
+DEFAULT_EXTRA_TARGETS: int = MaskedDOSHypers.model_fields["extra_targets"].default
+"""Columns of padding unless the user asks for others: those that the loss expects."""
+
+# The grid begins so many standard deviations below the lowest eigenvalue. The DOS is
+# 4e-6 of a single level's peak there: zero, as the loss takes it to be.
+EMPTY_MARGIN = 5.0
+
+
+@dataclass(frozen=True)
+class Discretization:
+    """
+    Hold the choices that turn eigenvalues into columns of numbers.
+
+    :param grid: energies of the columns of a target, without padding
+    :param extra_targets: columns of padding in front of them
+    :param smearing: standard deviation of the Gaussian for each eigenvalue, eV
+    :param trust_margin: how far below the end of the bands the DOS is trusted, eV
+    :param reference: what energies are relative to, one of
+        :data:`~metatrain_dos.data.references.REFERENCES`
+    :param spin_resolved: whether each spin channel is a target of its own
+    :raises ValueError: if the reference is unknown, or a number cannot be meant
+    """
+
+    grid: EnergyGrid
+    extra_targets: int = DEFAULT_EXTRA_TARGETS
+    smearing: float = DEFAULT_SMEARING
+    trust_margin: float = DEFAULT_TRUST_MARGIN
+    reference: str = "raw"
+    spin_resolved: bool = False
+
+    def __post_init__(self) -> None:
+        if self.reference not in REFERENCES:
+            raise ValueError(
+                f"reference: expected {', '.join(REFERENCES)}, got "
+                f"{self.reference!r}; 'raw' needs nothing but eigenvalues"
+            )
+        if not 0 <= self.extra_targets <= LARGEST_SIZE:
+            raise ValueError(
+                f"extra_targets: expected a number from 0 to {LARGEST_SIZE}, got "
+                f"{self.extra_targets}; {DEFAULT_EXTRA_TARGETS} is a good choice"
+            )
+        if self.smearing > LARGEST_SIZE * self.grid.spacing:
+            raise ValueError(
+                f"smearing: expected at most {LARGEST_SIZE} times the spacing of "
+                f"{self.grid.spacing:g} eV, got {self.smearing:g} eV; take a larger "
+                "spacing, or a smaller smearing"
+            )
+
+    @classmethod
+    def covering(
+        cls,
+        calculations: Iterable[Calculation],
+        *,
+        spacing: float = DEFAULT_SPACING,
+        smearing: float = DEFAULT_SMEARING,
+        trust_margin: float = DEFAULT_TRUST_MARGIN,
+        reference: str = "raw",
+        **choices: Any,
+    ) -> "Discretization":
+        """
+        Choose the grid that holds everything that can be trusted of some calculations.
+
+        :param calculations: what the grid is for, at least one
+        :param spacing: distance between two energies, eV
+        :param smearing: standard deviation of the Gaussian for each eigenvalue, eV
+        :param trust_margin: how far below the end of the bands the DOS is trusted, eV
+        :param reference: what energies are relative to
+        :param choices: further fields
+        :return: the choices
+        :raises ValueError: if there is no calculation
+        """
+        lowest, highest = np.inf, -np.inf
+        for calculation in calculations:
+            energies = calculation.eigenvalues - reference_energy(
+                calculation, reference
+            )
+            lowest = min(lowest, float(energies.min()))
+            highest = max(highest, trusted_limit(energies, trust_margin))
+        if lowest == np.inf:
+            raise ValueError(
+                "calculations: expected at least one, got none; check the files they "
+                "are read from"
+            )
+        return cls.spanning(
+            lowest,
+            highest,
+            spacing=spacing,
+            smearing=smearing,
+            trust_margin=trust_margin,
+            reference=reference,
+            **choices,
+        )
+
+    @classmethod
+    def spanning(
+        cls, lowest: float, highest: float, *, spacing: float, **choices: Any
+    ) -> "Discretization":
+        """
+        Choose the grid for a range of energies.
+
+        It begins below the lowest eigenvalue, where the DOS is still zero, and ends at
+        the highest trusted energy.
+
+        :param lowest: lowest eigenvalue, eV
+        :param highest: highest trusted energy, eV
+        :param spacing: distance between two energies, eV
+        :param choices: further fields
+        :return: the choices
+        :raises ValueError: if the range is empty or not finite
+        """
+        smearing = choices.get("smearing", DEFAULT_SMEARING)
+        first = lowest - EMPTY_MARGIN * smearing
+        return cls(grid=EnergyGrid.covering(first, highest, spacing), **choices)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Discretization":
+        """
+        Read the choices that :meth:`write` has written.
+
+        :param path: ``grid.json`` of a data set
+        :return: the choices
+        :raises ValueError: if the file does not hold them
+        """
+        try:
+            content = json.loads(read_text(path))
+            return cls(grid=EnergyGrid(**content.pop("grid")), **content)
+        except (
+            *(TypeError, KeyError, AttributeError, ValueError),
+            RecursionError,  # lists in thousands of lists
+        ) as error:
+            raise ValueError(
+                f"{path}: expected the choices of a data set as JSON, got {error}; "
+                "write the data set again"
+            ) from error
+
+    def write(self, path: str | Path) -> None:
+        """
+        Write the choices, so that others can be matched with them later.
+
+        :param path: ``grid.json`` of a data set
+        """
+        Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n", "utf-8")
+
+    @property
+    def columns(self) -> int:
+        """Number of columns of a padded target, and of the prediction."""
+        return self.grid.size + self.extra_targets
+
+    @property
+    def energies(self) -> np.ndarray:
+        """Energy of each column of a padded target, ``(columns,)``, eV."""
+        padding = self.grid.spacing * np.arange(-self.extra_targets, 0)
+        return np.concatenate([self.grid.origin + padding, self.grid.energies])
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the targets in the options file."""
+        return SPIN_TARGETS if self.spin_resolved else (TARGET,)
+
+    def dos_and_mask(self, calculation: Calculation) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Compute the target of one calculation, summed over spin channels.
+
+        :param calculation: structure and eigenvalues
+        :return: DOS ``(grid.size,)``, states/eV, and mask ``(grid.size,)``, bool
+        """
+        dos, mask = self._channels(calculation)
+        return dos.sum(axis=0), mask
+
+    def rows(self, calculation: Calculation) -> dict[str, tuple[np.ndarray, ...]]:
+        """
+        Compute every target of one calculation.
+
+        Both spin channels are trusted as far as the one that ends first. A calculation
+        without spin has half of its states in each.
+
+        :param calculation: structure and eigenvalues
+        :return: name of the target -> DOS and mask, as :meth:`dos_and_mask` gives them
+        :raises ValueError: if channels are wanted of a calculation with spinors, which
+            has none
+        """
+        dos, mask = self._channels(calculation)
+        if not self.spin_resolved:
+            return {TARGET: (dos.sum(axis=0), mask)}
+        if calculation.has_spinors:
+            raise ValueError(
+                "eigenvalues: expected spin channels, got a calculation with "
+                "spinors, which has none; leave it out, or sum over spin"
+            )
+        if len(dos) == 1:
+            dos = np.repeat(dos / 2, 2, axis=0)
+        return {
+            name: (channel, mask)
+            for name, channel in zip(SPIN_TARGETS, dos, strict=True)
+        }
+
+    def _channels(self, calculation: Calculation) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the DOS of each channel, ``(channels, grid.size)``, and the mask."""
+        energies = calculation.eigenvalues - reference_energy(
+            calculation, self.reference
+        )
+        dos = density_of_states(
+            energies, calculation.kpoint_weights, self.grid, self.smearing
+        )
+        return dos, trust_mask(energies, self.grid, self.trust_margin)

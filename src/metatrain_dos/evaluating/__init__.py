@@ -1,1 +1,0 @@
-"""Compare what a model predicts with what was computed: ``mtt-dos evaluate``."""

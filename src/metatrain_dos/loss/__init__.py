@@ -1,0 +1,1 @@
+"""The loss: torch tensors in, one number per structure out; no metatrain."""

@@ -1,0 +1,139 @@
+r"""
+Compute the loss and its gradient on a CPU, one structure after the other.
+
+The same equations as in :mod:`metatrain_dos.loss.terms`, written as loops that numba
+compiles, so that the numbers of a structure stay in the cache of the processor from the
+first term to the last. Only the fast Fourier transforms of the shift search are left to
+torch.
+
+Where numba cannot be imported, :mod:`metatrain_dos.loss.dispatch` uses torch. Nothing
+here starts a thread, so that processes may be forked at any time.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import correlation, jit, shift_search, terms
+
+
+# Numbers in the predictions that are worked on at once: few enough for the transforms
+# to stay in the cache, enough to make the calls to torch cheap in comparison.
+CHUNK = 131072
+
+
+def can_run(predictions: Tensor) -> bool:
+    """
+    Tell whether the compiled loops can compute these predictions.
+
+    :param predictions: predicted DOS
+    :return: whether numba is there, and the numbers where it can reach them
+    """
+    return (
+        jit.numba is not None
+        and predictions.device.type == "cpu"
+        and predictions.dtype in (torch.float32, torch.float64)
+        # tensors of tracers and the like hold no numbers
+        and type(predictions) in (Tensor, torch.nn.Parameter)
+    )
+
+
+def loss_and_gradient(
+    predictions: Tensor,
+    targets: Tensor,
+    mask: Tensor,
+    *,
+    with_gradient: bool,
+    grad_weight: float,
+    int_weight: float,
+    grid_spacing: float,
+    tail_weight: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """
+    Compute the loss of each sample, what it is made of, and its gradient.
+
+    :param predictions: predicted DOS, ``(samples, ..., points + E)``, float32 or
+        float64 on a CPU, states/eV
+    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
+    :param mask: true where the target is to be compared, shape of ``targets``
+    :param with_gradient: whether to compute the gradient
+    :param grad_weight: weight of the gradient term
+    :param int_weight: weight of the cumulative term
+    :param grid_spacing: distance between two columns, eV
+    :param tail_weight: weight of the front tail
+    :return: loss ``(samples,)``, terms and shift as those of
+        :func:`metatrain_dos.loss.terms.weighted_terms`, and the derivative of each
+        sample's loss, shape of ``predictions``, or ``None``
+    """
+    p, t, m = _rows(predictions.detach().contiguous()), _rows(targets), _rows(mask)
+    gradient = np.empty(p.shape if with_gradient else (0, 0, 0), p.dtype)
+    points = targets.shape[-1]
+    loss, found = np.empty(len(p), p.dtype), np.empty((len(p), 3), p.dtype)
+    shift = np.zeros(len(p), np.int64)
+    step = max(1, CHUNK * len(p) // max(p.size, 1))
+    for first in range(0, len(p), step):
+        rows = slice(first, first + step)
+        counts = np.empty((*p[rows].shape[:2], points), np.bool_)
+        correlation.what_counts(t[rows], m[rows], counts)
+        if p.shape[-1] > points:  # there is a shift to choose
+            _search(p[rows], t[rows], counts, tail_weight, shift[rows])
+        terms.weighted_terms(
+            p[rows],
+            t[rows],
+            counts,
+            shift[rows],
+            grad_weight,
+            int_weight,
+            grid_spacing,
+            tail_weight,
+            loss[rows],
+            found[rows],
+            gradient[rows],
+        )
+    return (
+        torch.from_numpy(loss),
+        torch.from_numpy(found),
+        torch.from_numpy(shift),
+        torch.from_numpy(gradient).view_as(predictions) if with_gradient else None,
+    )
+
+
+def _search(
+    p: np.ndarray, t: np.ndarray, m: np.ndarray, tail_weight: float, shift: np.ndarray
+) -> None:
+    """Write the best shift of each sample to ``shift``."""
+    samples, components, points = m.shape
+    rows, extra = samples * components, p.shape[-1] - points
+    size = correlation.block_size(points, extra)
+    most = rows * math.ceil(points / (size - extra))
+    signals = np.empty((most, 2, size), np.float32)
+    blocks = np.empty(rows + 1, np.int64)
+    constants = np.empty((samples, components, 4))
+    correlation.prepare(p, t, m, signals, blocks, constants)
+    signals = signals[: max(blocks[-1], 1)]  # some libraries refuse to do nothing
+    spectra = torch.fft.rfft(torch.from_numpy(signals)).numpy()
+    products = np.empty((samples, components, size // 2 + 1), np.complex64)
+    correlation.multiply(spectra, blocks, products)
+    correlations = torch.fft.irfft(torch.from_numpy(products), n=size).numpy()
+    shift_search.best_shifts(p, t, m, correlations, constants, tail_weight, shift)
+
+
+def _rows(values: Tensor) -> np.ndarray:
+    """
+    Look at a tensor as ``(samples, components, columns)``, one row behind the other.
+
+    Where the tensor is the end of wider rows, as a target without its padding is, the
+    rows are as wide as those, and nothing is copied.
+    """
+    values = values.detach()
+    *others, columns = values.shape
+    padding, offset = values.stride(-2) - columns, values.storage_offset()
+    if values.stride(-1) == 1 and 0 < padding <= offset:
+        wide = values.as_strided(
+            (*others, columns + padding), values.stride(), offset - padding
+        )
+        values = wide if wide.is_contiguous() else values
+    rows = values.contiguous().numpy()
+    return rows.reshape(len(rows), math.prod(others[1:]), rows.shape[-1])

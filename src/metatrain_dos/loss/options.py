@@ -1,0 +1,178 @@
+"""The options of the ``masked_dos`` loss, and what is said when one is wrong."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+
+DEFAULT_SPACING = 0.05
+"""Distance between two energies (eV) unless the user asks for another one."""
+
+# YAML 1.1, and so PyYAML, takes `1e-4` for text because it has no decimal point. To
+# OmegaConf, and to whoever wrote it, it is a number.
+EXPONENT_TEXT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+
+# Longest piece of a wrong value that is repeated in a message.
+SHOWN_CHARACTERS = 60
+
+
+def _number(value: Any) -> Any:
+    """Let numbers pass; pydantic alone would take ``True`` for 1 and ``"2"`` for 2."""
+    if isinstance(value, str) and EXPONENT_TEXT.fullmatch(value.strip()):
+        return float(value)
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        raise ValueError("not a number")
+    return value
+
+
+Weight = Annotated[
+    float,
+    BeforeValidator(_number),
+    Field(ge=0, allow_inf_nan=False, description="a finite number >= 0"),
+]
+Energy = Annotated[
+    float,
+    BeforeValidator(_number),
+    Field(gt=0, allow_inf_nan=False, description="a finite number > 0, in eV"),
+]
+Columns = Annotated[
+    int,
+    BeforeValidator(_number),
+    Field(ge=0, le=1_000_000, description="a whole number from 0 to 1000000"),
+]
+
+
+class MaskedDOSHypers(BaseModel):
+    """Hyperparameters of the ``masked_dos`` loss, as in the options file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    grad_weight: Weight = 1e-4
+    """Weight of the slope of the prediction where no target holds it."""
+    int_weight: Weight = 2.0
+    """Weight of the error of the integrated density of states."""
+    extra_targets: Columns = 200
+    """Number of columns that the prediction has more than the target: how far, in
+    units of ``grid_spacing``, a target can slide."""
+    grid_spacing: Energy = DEFAULT_SPACING
+    """Distance between two columns, eV."""
+    tail_weight: Weight = 1.0
+    """Weight of what is predicted in front of the aligned target, where the density of
+    states is zero."""
+
+    # metatrain's own, checked here too so that a mistake ends in one clean message
+    weight: Annotated[
+        float,
+        BeforeValidator(_number),
+        Field(allow_inf_nan=False, description="a finite number"),
+    ] = 1.0
+    """Weight of the whole loss among the losses of all targets."""
+    reduction: Annotated[
+        Literal["mean", "sum", "none"],
+        Field(description="'mean', 'sum' or 'none'"),
+    ] = "mean"
+    """What to do with the losses of all samples; training needs one number, so not
+    ``none`` there."""
+    gradients: Annotated[
+        dict[str, Any],
+        Field(max_length=0, description="nothing (a DOS has no gradients to train on)"),
+    ] = {}
+    """Always empty; metatrain writes the key into expanded options files."""
+
+    @field_validator("reduction")
+    @classmethod
+    def _scalar_in_training(cls, reduction: str, info: ValidationInfo) -> str:
+        if reduction == "none" and info.context and info.context.get("training"):
+            raise ValueError("training needs a single number")
+        return reduction
+
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def validate_hypers(
+    schema: type[Schema],
+    options: Mapping[str, Any],
+    *,
+    loss_type: str,
+    target: str | None = None,
+    training: bool = False,
+) -> Schema:
+    """
+    Check the options of a loss, all of them, and report every mistake at once.
+
+    :param schema: pydantic model of the options; the description of a field completes
+        the sentence "expected ..."
+    :param options: what the user wrote, without ``type``
+    :param loss_type: name of the loss, for the message
+    :param target: name of the target, for the message, where it is known
+    :param training: whether the options are for ``mtt train``, which needs a scalar
+    :return: the options with defaults filled in
+    :raises ValueError: if an option is unknown, or its value is not allowed
+    """
+    try:
+        # Keys need not be text in YAML; as text they are plain unknown options.
+        named = {str(key): value for key, value in options.items()}
+        return schema.model_validate(named, context={"training": training})
+    except ValidationError as error:
+        problems: dict[str, str] = {}
+        for detail in error.errors(include_url=False, include_context=False):
+            name = str(detail["loc"][0])
+            problems.setdefault(name, _describe(schema, name, detail))
+        where = f" of target {_shown(target)}" if target else ""
+        message = f"Invalid options for loss {loss_type!r}{where}: "
+        message += "; ".join(problems.values())
+        known = ", ".join(sorted(set(schema.model_fields) - {"gradients"}))
+        raise ValueError(f"{message}; the options are {known}.") from None
+
+
+def closest(word: str, known: list[str]) -> str | None:
+    """
+    Find the known word that a mistyped one most likely stands for.
+
+    :param word: what the user wrote
+    :param known: the words it may stand for
+    :return: the closest one, or ``None`` where none is close
+    """
+    folded = {name.lower().replace("_", ""): name for name in known}
+    matches = difflib.get_close_matches(
+        word.lower().replace("_", "").replace("-", ""), list(folded), n=1, cutoff=0.6
+    )
+    return folded[matches[0]] if matches else None
+
+
+def _describe(schema: type[BaseModel], name: str, detail: Any) -> str:
+    """Say in one clause what is wrong with one option."""
+    if name not in schema.model_fields:
+        match = closest(name, list(schema.model_fields))
+        hint = f" (did you mean '{match}'?)" if match else ""
+        return f"unknown option {_shown(name)}{hint}"
+    expected = schema.model_fields[name].description or detail["msg"]
+    got = f"got {_shown(detail['input'])} ({type(detail['input']).__name__})"
+    reason = ""
+    if detail["type"] == "value_error" and name == "reduction":
+        expected, reason = "'mean' or 'sum'", ", because training needs a single number"
+    return f"'{name}' must be {expected}{reason}, {got}"
+
+
+def _shown(value: Any) -> str:
+    """Repeat a value in a message, shortened."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        text = "a very large number"
+    if len(text) > SHOWN_CHARACTERS:
+        text = f"{text[:SHOWN_CHARACTERS]}..."
+    return text

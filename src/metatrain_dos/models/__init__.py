@@ -1,0 +1,1 @@
+"""From trained models to numbers: predictions, errors, Fermi levels and gaps."""

@@ -1,0 +1,205 @@
+"""
+Measure how well a predicted DOS agrees with a computed one, whatever its zero.
+
+Prediction and target are aligned, and the terms computed, by the code of the loss:
+:mod:`metatrain_dos.loss.terms`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..loss.alignment import best_shift, window
+from ..loss.checks import check_inputs
+from ..loss.terms import cumulative_term, front_tail_term, gradient_term, masked_term
+from .tensors import as_tensor, rows_like, without_padding
+
+
+TERMS = ("masked", "tail", "gradient", "cumulative")
+"""The terms of the loss, without their weights."""
+
+
+@dataclass(frozen=True)
+class AlignedDOS:
+    r"""
+    Hold predictions next to their targets, each shifted to where it fits best.
+
+    Every error is over the trusted range, for each sample, ``(samples,)``, and NaN
+    where nothing is trusted. Components of a sample are taken together.
+
+    :param predictions: what is predicted at the points of the target,
+        ``(samples, ..., points)``, states/eV
+    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
+    :param mask: true where the target is trusted, ``(samples, ..., points)``, bool
+    :param shift: column of the prediction that the first point of the target falls on,
+        ``(samples,)``
+    :param grid_spacing: distance between two columns, eV
+    :param terms: name of each of :data:`TERMS` -> its value in the loss, without its
+        weight, ``(samples,)``; states\ :sup:`2`/eV, but the gradient term
+        states\ :sup:`2`/eV\ :sup:`3` and the cumulative term states\ :sup:`2` eV
+    """
+
+    predictions: np.ndarray
+    targets: np.ndarray
+    mask: np.ndarray
+    shift: np.ndarray
+    grid_spacing: float
+    terms: dict[str, np.ndarray]
+
+    def sample(self, number: int) -> "AlignedDOS":
+        """
+        Take one sample.
+
+        :param number: its position
+        :return: the same of one sample only, whose axis stays
+        """
+        one = slice(number, number + 1)
+        return AlignedDOS(
+            predictions=self.predictions[one],
+            targets=self.targets[one],
+            mask=self.mask[one],
+            shift=self.shift[one],
+            grid_spacing=self.grid_spacing,
+            terms={name: term[one] for name, term in self.terms.items()},
+        )
+
+    @property
+    def rmse(self) -> np.ndarray:
+        """Root mean square error, states/eV."""
+        return np.sqrt(self._mean((self.predictions - self.targets) ** 2, self.mask))
+
+    @property
+    def mae(self) -> np.ndarray:
+        """Mean absolute error, states/eV."""
+        return self._mean(np.abs(self.predictions - self.targets), self.mask)
+
+    @property
+    def relative_rmse(self) -> np.ndarray:
+        """
+        Error as a fraction of the root mean square of the target.
+
+        An error of 1 is that of predicting nothing at all.
+        """
+        return self.rmse / _positive(np.sqrt(self._mean(self.targets**2, self.mask)))
+
+    @property
+    def relative_mae(self) -> np.ndarray:
+        """Mean absolute error as a fraction of the mean of the target."""
+        return self.mae / _positive(self._mean(np.abs(self.targets), self.mask))
+
+    @property
+    def cumulative_error(self) -> np.ndarray:
+        """
+        Integral of the error up to each point but the first, as in the loss.
+
+        ``(samples, ..., points - 1)``, states, NaN where the point is not trusted.
+        """
+        error = np.where(self.mask, self.predictions - self.targets, 0.0)
+        excess = _integrals(error, self.grid_spacing)
+        return np.where(self.mask[..., 1:], excess, np.nan)
+
+    @property
+    def cumulative_rmse(self) -> np.ndarray:
+        """Root mean square of the error of the integrated DOS, states."""
+        mask = self.mask[..., 1:]
+        return np.sqrt(self._mean(self.cumulative_error**2, mask))
+
+    @property
+    def cumulative_max(self) -> np.ndarray:
+        """Largest error of the integrated DOS, either way, states."""
+        mask = self.mask[..., 1:].reshape(len(self.mask), -1)
+        errors = np.abs(self.cumulative_error).reshape(mask.shape)
+        largest = np.where(mask, errors, 0.0).max(-1, initial=0.0)
+        return np.where(mask.any(-1), largest, np.nan)
+
+    @property
+    def shift_energy(self) -> np.ndarray:
+        """How far the target slid from the first column of the prediction, eV."""
+        return np.where(
+            self.mask.reshape(len(self.mask), -1).any(-1),
+            self.shift * self.grid_spacing,
+            np.nan,
+        )
+
+    def integrated(self) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Integrate both over what is trusted, up to each point.
+
+        :return: predicted and computed, ``(samples, ..., points)``, states
+        """
+        both = []
+        for values in (self.predictions, self.targets):
+            trusted = np.where(self.mask, values, 0.0)
+            steps = _integrals(trusted, self.grid_spacing)
+            both.append(np.concatenate([np.zeros_like(trusted[..., :1]), steps], -1))
+        return both[0], both[1]
+
+    @staticmethod
+    def _mean(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        sums = np.where(mask, values, 0.0).reshape(len(mask), -1).sum(-1)
+        return sums / _positive(mask.reshape(len(mask), -1).sum(-1))
+
+
+def align(
+    predictions: Any,
+    targets: Any,
+    mask: Any = None,
+    *,
+    grid_spacing: float,
+    tail_weight: float = 1.0,
+    extra_targets: int | None = None,
+) -> AlignedDOS:
+    """
+    Shift each target along its prediction as the loss does in training.
+
+    Arrays, tensors and TensorMaps will do. A TensorMap has one block. Where the
+    prediction has rows for atoms and the target for systems, as ``mtt eval`` writes it,
+    a system gets the sum over its atoms.
+
+    :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
+    :param targets: computed DOS, ``(samples, ..., points)``, states/eV; as wide as the
+        prediction if the first ``extra_targets`` columns are padding
+    :param mask: true where the target is trusted, shape of ``targets``; where the
+        target is not NaN unless given
+    :param grid_spacing: distance between two columns, eV
+    :param tail_weight: weight of what is predicted in front of the target
+    :param extra_targets: columns that the prediction has more than the target, to tell
+        the padding of targets as wide as the prediction
+    :return: both, column by column, and the terms of the loss
+    :raises ValueError: if the shapes do not belong together
+    """
+    p = rows_like(targets, predictions)
+    t = without_padding(as_tensor(targets), p, extra_targets)
+    known = ~torch.isnan(t)
+    m = known
+    if mask is not None:
+        m = without_padding(as_tensor(mask), p, extra_targets).bool()
+    check_inputs(p, t, m)
+    m = m & known
+    shift = best_shift(p, t, m, grid_spacing=grid_spacing, tail_weight=tail_weight)
+    terms = (
+        masked_term(p, t, m, shift, grid_spacing=grid_spacing),
+        front_tail_term(p, shift, grid_spacing=grid_spacing),
+        gradient_term(p, m, shift, grid_spacing=grid_spacing),
+        cumulative_term(p, t, m, shift, grid_spacing=grid_spacing),
+    )
+    return AlignedDOS(
+        predictions=window(p, shift, t.shape[-1]).numpy(),
+        targets=t.numpy(),
+        mask=m.numpy(),
+        shift=shift.numpy(),
+        grid_spacing=grid_spacing,
+        terms={name: term.numpy() for name, term in zip(TERMS, terms, strict=True)},
+    )
+
+
+def _integrals(values: np.ndarray, spacing: float) -> np.ndarray:
+    """Integrate up to each point but the first, ``(..., points - 1)``."""
+    return torch.cumulative_trapezoid(torch.from_numpy(values), dx=spacing).numpy()
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    """Turn zeros into NaN, by which anything can be divided."""
+    return np.where(values > 0, values, np.nan)

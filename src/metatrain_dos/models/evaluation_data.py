@@ -1,0 +1,120 @@
+"""Find the structures and targets that a model is compared with."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import ase
+
+from ..data.dataset import target_key
+from ..data.options_file import OptionsFile
+from ..data.readers.extxyz import read_structures
+from ..data.sections import Section, read_sections
+from ..utils.files import brief, check_kind
+
+
+def find_data(data: Path, target: str) -> list[Section]:
+    """
+    Find the data sets that a path stands for.
+
+    :param data: a file that ``mtt-dos prepare`` writes, in any of its formats; an
+        options file, or the folder that it is in, for its ``test_set``
+    :param target: name of the target
+    :return: data sets, in each of which is the target
+    :raises ValueError: if there is none, or the target is not in it
+    """
+    if not data.exists():
+        raise ValueError(
+            f"data: expected a data set or an options file, but {data} is not there; "
+            "check the path"
+        )
+    check_kind(data)
+    if data.suffix in (".yaml", ".yml"):
+        return _test_sets(data, target)
+    if data.is_dir() and not (data / "ns.npy").exists():
+        if (data / "options.yaml").exists():
+            return _test_sets(data / "options.yaml", target)
+        raise ValueError(
+            f"data: expected a folder with an options.yaml, or a memory-mapped data "
+            f"set, but {data} is neither; give the folder that `mtt-dos prepare` has "
+            "written"
+        )
+    key = target_key(target)
+    kind, has_mask = _entries(data, key)
+    entry = {
+        "read_from": str(data),
+        "type": "scalar",
+        "reader": None,
+        "sample_kind": kind,
+    }
+    config: dict[str, Any] = {
+        "systems": {"read_from": str(data)},
+        "targets": {target: {"key": key, **entry}},
+        "extra_data": {},
+    }
+    if has_mask:
+        config["extra_data"] = {f"{target}_mask": {"key": f"{key}_mask", **entry}}
+    return [Section((data.name,), config)]
+
+
+def _test_sets(file: Path, target: str) -> list[Section]:
+    """Read the test set of an options file."""
+    sections = read_sections(OptionsFile.read(file), "test_set")
+    if not sections:
+        raise ValueError(
+            f"data: expected {file} to name the data of its test_set, but it does not, "
+            "and a fraction of the training set is drawn anew each time; give the file "
+            "of the data"
+        )
+    for section in sections:
+        if target not in section.entries:
+            raise ValueError(
+                f"target: expected {target!r} in {section.name} of {file}, got "
+                f"{', '.join(section.config.get('targets') or {}) or 'none'}; name "
+                "the target as the model does"
+            )
+        if missing := next(iter(section.missing), None):
+            raise ValueError(
+                f"data: expected the files that {section.name} of {file} names, but "
+                f"{missing} is not there; run from the folder of the options file"
+            )
+    return sections
+
+
+def _entries(data: Path, key: str) -> tuple[str, bool]:
+    """Find out whether a target belongs to atoms, and whether it has a mask."""
+    if data.is_dir():
+        names = {path.stem for path in data.glob("*.bin")}
+        kind = "system"
+    elif data.suffix == ".zip":
+        try:
+            with zipfile.ZipFile(data) as archive:
+                names = {Path(name).stem for name in archive.namelist()}
+        except Exception as error:  # files go wrong in many ways
+            raise ValueError(
+                f"data: expected a zip file, but {data} cannot be read "
+                f"({brief(error)}); write it again"
+            ) from error
+        kind = "system"
+    elif data.suffix in (".xyz", ".extxyz"):
+        try:
+            atoms = next(read_structures(data), ase.Atoms())
+        except Exception as error:  # files go wrong in many ways
+            raise ValueError(
+                f"data: expected extended XYZ, but {data} cannot be read "
+                f"({brief(error)}); correct it there"
+            ) from error
+        names = {*atoms.info, *atoms.arrays}
+        kind = "atom" if key in atoms.arrays else "system"
+    else:
+        raise ValueError(
+            f"data: expected .xyz, .zip, a memory-mapped folder or an options file, "
+            f"got {data}; convert it, or name it as the test_set of an options file"
+        )
+    if key not in names:
+        raise ValueError(
+            f"data: expected targets called {key!r} in {data}, got "
+            f"{', '.join(sorted(names)) or 'none'}; if they are called otherwise, give "
+            "an options file whose test_set says how"
+        )
+    return kind, f"{key}_mask" in names

@@ -1,0 +1,1 @@
+"""The hook into metatrain: registers the loss, checks its options, logs its terms."""

@@ -1,1 +1,0 @@
-"""Predict the DOS of structures, with an energy axis, Fermi level and gap."""

@@ -1,1 +1,0 @@
-"""From finished calculations to a data set: ``mtt-dos prepare``."""

@@ -1,0 +1,1 @@
+"""Helpers for all folders: files, progress, atomic writes; nothing of a DOS."""

@@ -1,0 +1,442 @@
+"""``mtt-dos evaluate``: a small real model, from its file to the report."""
+
+import csv
+import html.parser
+import json
+import re
+import shutil
+
+import ase
+import ase.io
+import numpy as np
+import pytest
+import reference
+from helpers.cases import make_case
+from helpers.paths import STRUCTURES
+from helpers.training import losses
+from omegaconf import OmegaConf
+
+from metatrain_dos.commands.main import main
+from metatrain_dos.data.dataset import write_dataset
+from metatrain_dos.data.readers import read_extxyz
+from metatrain_dos.data.samples import Sample
+from metatrain_dos.figures.report_figures import draw
+from metatrain_dos.figures.report_page import MOST_ROWS, write_page
+from metatrain_dos.models.axis import PredictionAxis
+from metatrain_dos.models.comparison import Batch, Place
+from metatrain_dos.models.error_table import NUMBERS, ErrorTable
+from metatrain_dos.models.errors import align
+from metatrain_dos.models.model import DOSModel
+from metatrain_dos.models.selection import choose
+
+
+# Models run in float32; batches of another size add up in another order. A shift is a
+# whole number of columns all the same.
+ROUNDING = 1e-4
+
+
+@pytest.fixture(scope="module")
+def trained(train):
+    folder, log, discretization = train("pet")
+    return folder, log, discretization
+
+
+@pytest.fixture(scope="module")
+def run(trained, tmp_path_factory):
+    """Evaluate data with a trained model; return the report folder and its rows."""
+    model_folder = trained[0]
+    made = {}
+
+    def run(data, *options, model="model.pt"):
+        key = (str(data), options, model)
+        if key not in made:
+            output = tmp_path_factory.mktemp("report") / "report"
+            arguments = ["evaluate", model_folder / model, data, "-o", output, *options]
+            main([str(each) for each in arguments])
+            made[key] = output
+        with (made[key] / "errors.csv").open(newline="") as file:
+            return made[key], list(csv.DictReader(file))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def test_set(trained):
+    return trained[0] / "test.xyz"
+
+
+def column(rows, name):
+    return np.array([float(row[name] or "nan") for row in rows])
+
+
+def assert_same_numbers(rows, others):
+    assert len(rows) == len(others)
+    for name in NUMBERS:
+        if name != "loss":  # known of a checkpoint without its options file
+            np.testing.assert_allclose(
+                column(rows, name), column(others, name), rtol=ROUNDING, atol=1e-6
+            )
+
+
+class TestNumbers:
+    def test_against_brute_force(self, trained, run, test_set):
+        folder, _, discretization = trained
+        _, rows = run(test_set)
+        frames = ase.io.read(test_set, ":")
+        predictions = DOSModel.load(folder / "model.pt").predict(frames)
+        for row, frame, p in zip(rows, frames, predictions, strict=True):
+            extra = discretization.extra_targets
+            t = np.array([frame.info["dos"]])[:, extra:]
+            m = np.array([frame.info["dos_mask"]], dtype=bool)[:, extra:]
+            p, n, h = p[None], len(frame), discretization.grid.spacing
+            shift = reference.best_shift(p, t, m, h, 1.0)
+            error = np.where(m, p[:, shift : shift + t.shape[-1]] - t, 0.0)[0]
+            excess = np.array(reference.running_integral(error, h))[m[0, 1:]]
+            rmse = np.sqrt((error**2).sum() / m.sum())
+            expected = {
+                "structure": rows.index(row),
+                "atoms": n,
+                "trusted": m.sum() * h,
+                "rmse": rmse,
+                "rmse_per_atom": rmse / n,
+                "mae": np.abs(error).sum() / m.sum(),
+                "relative_rmse": rmse / np.sqrt((t[m] ** 2).mean()),
+                "relative_mae": np.abs(error).sum() / np.abs(t[m]).sum(),
+                "cumulative_rmse": np.sqrt(np.mean(excess**2)),
+                "cumulative_max": np.abs(excess).max(),
+                "shift": shift * h,
+                "loss_masked": reference.masked_term(p / n, t / n, m, shift, h),
+                "loss_tail": reference.front_tail_term(p / n, shift, h),
+                "loss_gradient": reference.gradient_term(p / n, m, shift, h),
+                "loss_cumulative": reference.cumulative_term(p / n, t / n, m, shift, h),
+            }
+            for name, value in expected.items():
+                assert float(row[name]) == pytest.approx(value, rel=ROUNDING), name
+            assert row["material"] == frame.info["material"]
+
+    @pytest.mark.parametrize("model", ["model.pt", "model.ckpt"])
+    def test_the_loss_is_that_of_the_log(self, trained, run, model):
+        folder, log, _ = trained
+        _, rows = run(folder / "validation.xyz", model=model)
+        best = min(epoch[1] for epoch in losses(log))
+        # The log prints four digits.
+        assert column(rows, "loss").mean() == pytest.approx(best, rel=2e-3)
+
+    def test_file_and_checkpoint_are_the_same(self, run, test_set):
+        _, rows = run(test_set)
+        _, others = run(test_set, "--batch-size", "1", model="model.ckpt")
+        assert_same_numbers(rows, others)
+
+    @pytest.mark.parametrize("kind", ["zip", "memmap"])
+    def test_formats(self, trained, run, test_set, kind, tmp_path):
+        calculations = list(read_extxyz(STRUCTURES))[::14][13:]
+        splits = {"test_set": calculations}
+        options = write_dataset(tmp_path, splits, trained[2], format=kind)
+        _, expected = run(test_set)
+        for data in (options, next(tmp_path.glob("test*"))):
+            _, rows = run(data)
+            assert_same_numbers(rows, expected)
+
+    def test_the_test_set_of_a_folder(self, trained, run, test_set):
+        _, rows = run(trained[0])
+        assert_same_numbers(rows, run(test_set)[1])
+        assert {row["data"] for row in rows} == {"test_set"}
+
+    def test_options_of_the_alignment(self, trained, run, test_set):
+        _, rows = run(test_set, "--tail-weight", "1000")
+        _, usual = run(test_set)
+        assert (column(rows, "loss_tail") <= column(usual, "loss_tail")).all()
+        assert (column(rows, "loss_masked") >= column(usual, "loss_masked")).all()
+
+    def test_targets_of_atoms(self, trained, run, test_set, tmp_path):
+        frames = ase.io.read(test_set, ":")
+        for frame in frames:
+            for key in ("dos", "dos_mask"):
+                rows = np.tile(frame.info.pop(key), (len(frame), 1))
+                frame.arrays[key] = rows.astype(float) / (
+                    len(frame) if key == "dos" else 1
+                )
+        ase.io.write(tmp_path / "atoms.xyz", frames)
+        shutil.copy(trained[0] / "grid.json", tmp_path)
+        folder, rows = run(tmp_path / "atoms.xyz", "--structures", "1")
+        assert [(row["structure"], row["atom"]) for row in rows] == [
+            (str(i), str(j))
+            for i, frame in enumerate(frames)
+            for j in range(len(frame))
+        ]
+        model = DOSModel.load(trained[0] / "model.pt")
+        aligned = align(
+            np.concatenate(list(model.predict(frames, per_atom=True))),
+            np.concatenate([frame.arrays["dos"] for frame in frames]),
+            np.concatenate([frame.arrays["dos_mask"] for frame in frames]),
+            grid_spacing=0.05,
+            extra_targets=trained[2].extra_targets,
+        )
+        np.testing.assert_allclose(column(rows, "rmse"), aligned.rmse, rtol=ROUNDING)
+        np.testing.assert_allclose(column(rows, "rmse_per_atom"), column(rows, "rmse"))
+        assert "structure 1, atom 0:" in (folder / "report.html").read_text("utf-8")
+
+    def test_what_is_trusted_nowhere_is_counted(
+        self, trained, test_set, tmp_path, capsys
+    ):
+        frames = ase.io.read(test_set, ":")
+        frames[1].info["dos_mask"] = np.zeros(len(frames[1].info["dos"]), dtype=bool)
+        ase.io.write(tmp_path / "test.xyz", frames)
+        arguments = [trained[0] / "model.pt", tmp_path / "test.xyz"]
+        arguments += ["-o", tmp_path / "report", "--structures", "1", "99"]
+        main(["evaluate", *map(str, arguments)])
+        printed = capsys.readouterr().out
+        assert f"1 of {len(frames)} structures are trusted nowhere" in printed
+        assert "asked for, but not there or not trusted: 1, 99" in printed
+        content = json.loads((tmp_path / "report" / "errors.json").read_text("utf-8"))
+        row = content["rows"][1]
+        assert row["trusted"] == 0
+        assert all(row[name] is None for name in NUMBERS if name != "trusted")
+        known = [r["rmse"] for r in content["rows"] if r["rmse"] is not None]
+        assert content["summary"]["rmse"]["median"] == pytest.approx(np.median(known))
+
+
+class TestReport:
+    def test_terminal(self, trained, test_set, tmp_path, capsys):
+        arguments = [trained[0] / "model.pt", test_set, "-o", tmp_path / "report"]
+        main(["evaluate", *map(str, arguments)])
+        printed = capsys.readouterr().out
+        rows = ase.io.read(test_set, ":")
+        assert re.search(rf"^{len(rows)} structures +median +mean", printed, re.M)
+        assert re.search(r"^RMSE, states/eV/atom( +[\d.]+){4}$", printed, re.M)
+        assert re.search(r"^RMSE, relative( +[\d.]+%){4}$", printed, re.M)
+        for frame in rows:
+            assert re.search(rf"^{frame.info['material']} ", printed, re.M)
+        assert printed.endswith(f"report: {tmp_path / 'report' / 'report.html'}\n")
+
+    def test_materials(self, run, test_set):
+        folder, rows = run(test_set)
+        content = json.loads((folder / "errors.json").read_text("utf-8"))
+        errors = [each["relative_rmse"] for each in content["materials"]]
+        assert errors == sorted(errors, reverse=True)
+        assert {each["material"] for each in content["materials"]} == {
+            row["material"] for row in rows
+        }
+        assert [each["structure"] for each in content["rows"]] == list(range(len(rows)))
+
+    def test_page_needs_nothing_else(self, run, test_set):
+        folder, rows = run(test_set, "--structures", "2", "0")
+        page = Page(folder)
+        assert page.text.count("<svg") == len(list((folder / "figures").iterdir()))
+        assert {path.name for path in (folder / "figures").iterdir()} >= {
+            *("errors-by-material.svg", "shifts.svg", "best-1.svg"),
+            *("asked-for-1.svg", "asked-for-2.svg"),
+        }
+        assert len(page.table_rows) == len(rows)
+        for row, cells in zip(rows, page.table_rows, strict=True):
+            assert row["material"] in cells
+            assert f"{float(row['relative_rmse']):.1%}" in cells
+
+    def test_names_are_text(self, trained, test_set, tmp_path):
+        frames = ase.io.read(test_set, ":")
+        name = '<script>"&$version'
+        for frame in frames:
+            frame.info["material"] = name
+        ase.io.write(tmp_path / "test.xyz", frames)
+        arguments = [trained[0] / "model.pt", tmp_path / "test.xyz"]
+        main(["evaluate", *map(str, arguments), "-o", str(tmp_path / "report")])
+        page = Page(tmp_path / "report")
+        assert [name in cells for cells in page.table_rows] == [True] * len(frames)
+
+    def test_older_reports_are_replaced_and_nothing_else(
+        self, trained, test_set, tmp_path
+    ):
+        arguments = ["evaluate", str(trained[0] / "model.pt"), str(test_set), "-o"]
+        (tmp_path / "empty").mkdir()
+        main([*arguments, str(tmp_path / "empty"), "--structures", "0"])
+        assert (tmp_path / "empty" / "figures" / "asked-for-1.svg").exists()
+        main([*arguments, str(tmp_path / "empty")])
+        assert not (tmp_path / "empty" / "figures" / "asked-for-1.svg").exists()
+        (tmp_path / "empty" / "mine.txt").write_text("mine")
+        with pytest.raises(SystemExit, match="output: expected a folder that is not"):
+            main([*arguments, str(tmp_path / "empty")])
+        assert (tmp_path / "empty" / "mine.txt").exists()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["empty"]
+
+    def test_a_failure_leaves_nothing(self, trained, test_set, tmp_path):
+        with pytest.raises(SystemExit, match="target: expected 'mtt::x' among"):
+            arguments = [trained[0] / "model.pt", test_set, "-o", tmp_path / "report"]
+            main(["evaluate", *map(str, arguments), "--target", "mtt::x"])
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestMistakes:
+    @pytest.fixture
+    def refused(self, trained, tmp_path):
+        """Evaluate what cannot be evaluated; return what is said."""
+
+        def refused(data, *options):
+            arguments = [trained[0] / "model.pt", data, "-o", tmp_path / "report"]
+            grid = [] if options else ["--grid", trained[0]]
+            with pytest.raises(SystemExit) as caught:
+                main(["evaluate", *map(str, [*arguments, *grid, *options])])
+            assert str(caught.value).startswith("mtt-dos evaluate: ")
+            return str(caught.value)
+
+        return refused
+
+    def test_paths(self, refused, tmp_path):
+        assert "is not there; check the path" in refused(tmp_path / "x.xyz")
+        (tmp_path / "x.txt").write_text("")
+        assert "expected .xyz, .zip, a memory-mapped" in refused(tmp_path / "x.txt")
+        (tmp_path / "folder").mkdir()
+        assert "a folder with an options.yaml, or" in refused(tmp_path / "folder")
+
+    def test_options_files(self, trained, refused, tmp_path):
+        options = OmegaConf.load(trained[0] / "options.yaml")
+        path = tmp_path / "options.yaml"
+        options.test_set.systems.read_from = "nowhere.xyz"
+        OmegaConf.save(options, path)
+        assert "nowhere.xyz is not there" in refused(path)
+        options.test_set = 0.1
+        OmegaConf.save(options, path)
+        assert "to name the data of its test_set" in refused(path)
+        options = OmegaConf.load(trained[0] / "options.yaml")
+        options.test_set.targets = {"mtt::ldos": options.test_set.targets["mtt::dos"]}
+        OmegaConf.save(options, path)
+        assert "expected 'mtt::dos' in test_set of" in refused(path)
+        path.write_text("[]")
+        assert "expected a mapping" in refused(path)
+
+    def test_targets(self, trained, refused, test_set, tmp_path):
+        frames = ase.io.read(test_set, ":")
+        path = tmp_path / "test.xyz"
+
+        def changed(change):
+            copies = [frame.copy() for frame in frames]
+            change(copies[1].info)
+            ase.io.write(path, copies)
+            return path
+
+        ase.io.write(path, [ase.Atoms("Si")])
+        assert "expected targets called 'dos' in" in refused(path)
+        path.write_text("")
+        assert "expected targets called 'dos' in" in refused(path)
+        path.write_text("two\n")
+        assert "expected extended XYZ, but" in refused(path)
+        short = refused(changed(lambda info: info.update(dos=info["dos"][:30])))
+        assert "test.xyz, structure 1: expected a target of shape" in short
+        assert "got (1, 30); give data that were made for this model" in short
+        short = refused(changed(lambda info: info.update(dos_mask=[1.0] * 30)))
+        assert "structure 1: expected a mask of shape" in short
+        gone = refused(changed(lambda info: info.pop("dos")))
+        assert "cannot be read after structure 0 (no 'dos' in its info)" in gone
+
+    def test_another_grid(self, trained, refused, test_set):
+        said = refused(test_set, "--extra-targets", "300", "--grid-spacing", "0.05")
+        assert "expected 300 columns of padding, but its mask is true" in said
+        assert "the extra_targets of these data with --extra-targets" in said
+
+    def test_numbers(self, refused, test_set):
+        said = refused(test_set, "--tail-weight", "nan")
+        assert "tail_weight: expected a finite number >= 0, got nan" in said
+        said = refused(test_set, "--batch-size", "0")
+        assert "batch_size: expected a number > 0, got 0" in said
+
+
+def table_of(number, untrusted=()):
+    """Measure made-up predictions."""
+    p, t, m = make_case(0, samples=number)
+    m[list(untrusted)] = False
+    rows = [
+        Sample(i, ase.Atoms("Si"), row[None], None) for i, row in enumerate(t.numpy())
+    ]
+    table = ErrorTable()
+    places = [Place("data", i) for i in range(number)]
+    table.add(Batch(places, rows, align(p, t, m, grid_spacing=0.1)))
+    return table
+
+
+class TestChoice:
+    def test_best_middle_and_worst(self):
+        table = table_of(40, untrusted=[5, 6])
+        chosen, missing = choose(table, [7, 5, 7, 99])
+        errors = table["relative_rmse"]
+        order = [i for i in np.argsort(errors) if i not in (5, 6)]
+        assert chosen == [
+            *(("best", i) for i in order[:3]),
+            *(("median", i) for i in order[17:20]),
+            *(("worst", i) for i in order[:-4:-1]),
+            ("asked for", 7),
+        ]
+        assert errors[order[18]] <= np.nanmedian(errors) <= errors[order[19]]
+        assert missing == [5, 99]
+
+    @pytest.mark.parametrize("number", range(1, 10))
+    def test_few_are_drawn_once(self, number):
+        chosen, _ = choose(table_of(number))
+        rows = [row for _, row in chosen]
+        assert sorted(rows) == list(range(number))
+
+
+def test_long_tables_show_the_worst():
+    table = table_of(MOST_ROWS + 200)
+    text = write_page("title", {}, [], table, [], zeros_known=False)
+    assert text.count("<tr>") == 2 + 12 - 1 + MOST_ROWS  # heads, summary without loss
+    assert f"The {MOST_ROWS} of {MOST_ROWS + 200} with the largest" in text
+
+
+def test_a_report_without_any_number(tmp_path):
+    table = table_of(3, untrusted=[0, 1, 2])
+    assert choose(table, [1]) == ([], [1])
+    axis = PredictionAxis(columns=42, extra_targets=12, spacing=0.1)
+    pictures = draw(tmp_path, table, axis, [])
+    text = write_page("title", {}, [], table, pictures, zeros_known=False)
+    (tmp_path / "report.html").write_text(text, "utf-8")
+    assert len(Page(tmp_path).table_rows) == 3
+
+
+class Page(html.parser.HTMLParser):
+    """Read a page; refuse tags that do not match, and anything from outside."""
+
+    EMPTY = ("meta", "link", "br", "img", "input")
+
+    def __init__(self, folder):
+        super().__init__()
+        self.text = (folder / "report.html").read_text("utf-8")
+        self.open, self.ids, self.uses = [], [], []
+        self.table_rows, self.cells = [], None
+        self.feed(self.text)
+        self.close()
+        assert self.open == []
+        assert len(self.ids) == len(set(self.ids))
+        assert set(self.uses) <= set(self.ids)
+        outside = r"@import|<link|<img|<iframe|\bsrc=|url\((?!#)|fetch\("
+        assert not re.search(outside, self.text)
+        assert '<meta name="viewport" content="width=device-width' in self.text
+        assert "prefers-color-scheme: dark" in self.text
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if "id" in given:
+            self.ids.append(given["id"])
+        for name, value in attributes:
+            if name.endswith("href"):
+                assert value.startswith("#"), value
+                self.uses.append(value[1:])
+            self.uses += re.findall(r"url\(#([^)]*)\)", value or "")
+        if tag == "svg":
+            assert given["role"] == "img" and given["aria-label"]
+        if tag == "table":
+            self.sortable = given.get("class") == "sortable"
+        if tag == "tr" and "tbody" in self.open and self.sortable:
+            self.table_rows.append([])
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.EMPTY:
+            self.open.pop()
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "td" and self.sortable:
+            self.table_rows[-1].append(data)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag

@@ -1,0 +1,411 @@
+"""``mtt-dos predict`` and the calculator, with a model whose levels are known."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from ase.calculators.calculator import all_properties
+from helpers.level_model import CHOICES, write_model
+
+from metatrain_dos import DOSCalculator
+from metatrain_dos.commands.main import main
+from metatrain_dos.models.electrons import electron_count, read_valences
+from metatrain_dos.models.model import DOSModel
+from metatrain_dos.models.predictor import DOSPredictor
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Make the model, with its grid next to it."""
+    folder = tmp_path_factory.mktemp("model")
+    write_model(folder)
+    return folder
+
+
+@pytest.fixture
+def structures(tmp_path):
+    """Write a molecule with a gap, a metal, and a molecule without H."""
+    hydrogen, metal, carbon = molecule("H2"), Atoms("Na", pbc=True), Atoms("C")
+    metal.cell = np.diag([4.0, 4.0, 4.0])
+    electrons = [2.0, 1.0, 4.0]
+    for atoms, number in zip((hydrogen, metal, carbon), electrons, strict=True):
+        atoms.info = {
+            "material": str(atoms.symbols),
+            "n_electrons": number,
+            "fermi_level": 77.0,  # of a calculation
+            "dos": np.ones(5),
+        }
+    path = tmp_path / "structures.xyz"
+    ase.io.write(path, [hydrogen, metal, carbon])
+    return path
+
+
+def predict(folder, *arguments):
+    """Run the command."""
+    main(["predict", str(folder / "model.pt"), *map(str, arguments)])
+
+
+def columns_of(path):
+    """Read what is in a file as arrays by name."""
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            return dict(file)
+    if path.suffix == ".csv":
+        with path.open() as file:
+            rows = list(csv.DictReader(file))
+        number = [int(row["structure"]) for row in rows]
+        table = {
+            name: np.array([float(row[name] or "nan") for row in rows])
+            for name in rows[0]
+            if name not in ("structure", "formula")
+        }
+        starts = np.flatnonzero(np.diff([-1, *number]))
+        wide = {"dos_energies", "dos", "states"}
+        return {
+            name: v.reshape(len(starts), -1) if name in wide else v[starts]
+            for name, v in table.items()
+        }
+    frames = ase.io.read(path, ":")
+    names = {name for frame in frames for name in frame.info} - {"material"}
+    return {
+        name: np.array([f.info.get(name, np.nan) for f in frames]) for name in names
+    }
+
+
+@pytest.mark.parametrize("ending", ["xyz", "csv", "npz"])
+def test_what_is_written(folder, structures, tmp_path, ending, capsys):
+    output = tmp_path / f"out.{ending}"
+    predict(folder, structures, "-o", output, "--states")
+    found = columns_of(output)
+
+    # Of two atoms, the lower level holds four electrons, and there are two of them: the
+    # Fermi level is in it. Carbon has a gap, to which the smearing of 0.3 eV is known.
+    np.testing.assert_array_equal(found["electrons"], [2, 1, 4])
+    np.testing.assert_array_equal(found["fermi_level"], 0.0)
+    np.testing.assert_allclose(found["gap"], [0, 0, 7.0], atol=0.01)
+    np.testing.assert_allclose(found["axis_zero"], [-5.0, -2.5, -2.0], atol=0.1)
+    np.testing.assert_allclose(found["highest_occupied"], [0, 0, -3.5], atol=0.01)
+    np.testing.assert_allclose(found["lowest_unoccupied"], [0, 0, 3.5], atol=0.01)
+
+    energies, dos, states = (found[name] for name in ("dos_energies", "dos", "states"))
+    assert energies.shape == dos.shape == states.shape == (3, CHOICES.columns)
+    on_axis = energies + found["axis_zero"][:, None]
+    np.testing.assert_allclose(on_axis, [CHOICES.energies] * 3, atol=2e-6)  # rounding
+    at_zero = [np.interp(0.0, x, n) for x, n in zip(energies, states, strict=True)]
+    # The count is a parabola between two points, not a line.
+    np.testing.assert_allclose(at_zero, found["electrons"], atol=1e-3)
+    np.testing.assert_allclose(states[:, -1], [8, 12, 6], atol=1e-5)
+
+    said = capsys.readouterr().out
+    assert "structures: 3, 1 with a gap\n" in said
+    assert "energy zero: the Fermi level; in a gap, its middle\n" in said
+    assert re.search(r"2  C +4 electrons  gap 7.0\d eV\n", said)
+    assert "no Fermi level" not in said
+    assert sorted(tmp_path.iterdir()) == sorted([output, structures])
+
+
+def test_extended_xyz_holds_nothing_of_other_calculations(folder, structures, tmp_path):
+    output = tmp_path / "out.xyz"
+    predict(folder, structures, "-o", output)
+    for before, after in zip(
+        ase.io.read(structures, ":"), ase.io.read(output, ":"), strict=True
+    ):
+        assert after.info["material"] == before.info["material"]
+        assert after.info["fermi_level"] == 0.0
+        assert "n_electrons" not in after.info and "states" not in after.info
+        assert len(after.info["dos"]) == CHOICES.columns
+        np.testing.assert_allclose(after.positions, before.positions, atol=1e-7)
+
+
+@pytest.mark.parametrize("zero", ["fermi", "vbm", "axis"])
+def test_the_calculator_is_the_same(folder, structures, tmp_path, zero):
+    output = tmp_path / "out.npz"
+    predict(folder, structures, "-o", output, "--zero", zero, "--states")
+    found = columns_of(output)
+    calculator = DOSCalculator(folder / "model.pt", zero=zero)
+    for i, atoms in enumerate(ase.io.read(structures, ":")):
+        atoms.calc = calculator
+        energies, dos = calculator.get_dos(atoms)
+        np.testing.assert_array_equal(energies, found["dos_energies"][i])
+        np.testing.assert_array_equal(dos, found["dos"][i])
+        for name in calculator.implemented_properties:
+            np.testing.assert_array_equal(calculator.results[name], found[name][i])
+        assert calculator.get_property("gap", atoms) == found["gap"][i]
+    # Energies are relative to what is asked for.
+    zeros = {"fermi": "fermi_level", "vbm": "highest_occupied"}
+    if zero in zeros:
+        np.testing.assert_array_equal(found[zeros[zero]], 0.0)
+    else:
+        np.testing.assert_array_equal(found["axis_zero"], 0.0)
+        np.testing.assert_allclose(found["fermi_level"], [-5.0, -2.5, -2.0], atol=0.1)
+
+
+def test_the_calculator_sees_changes(folder):
+    atoms = Atoms("C")
+    # Nothing here may pass for a property that ASE knows.
+    assert not set(DOSCalculator.implemented_properties) & set(all_properties)
+    atoms.calc = DOSCalculator(DOSModel.load(folder / "model.pt"), electrons=4)
+    _, first = atoms.calc.get_dos(atoms)
+    assert atoms.calc.get_property("gap", atoms, allow_calculation=False) > 6.9
+    atoms.set_atomic_numbers([11])
+    _, second = atoms.calc.get_dos()  # that of the last structure
+    np.testing.assert_array_equal(second, first)
+    _, second = atoms.calc.get_dos(atoms)
+    assert np.abs(second - first).max() > 1
+    atoms.calc = DOSCalculator(folder / "model.pt", electrons=99)
+    with pytest.raises(ValueError, match=r"expected at most the 12\.00 that"):
+        atoms.calc.get_dos(atoms)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        ["--electrons", "n_electrons"],
+        ["--electrons", "electrons.txt"],
+        ["--valences", "H=1 Na=1 C=4"],
+        ["--valences", "H=1,Na=1,C=4.0"],
+        ["--valences", "valences.yaml"],
+        ["--valences", "valences.json"],
+    ],
+    ids=" ".join,
+)
+def test_where_electrons_come_from(folder, structures, tmp_path, source, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "electrons.txt").write_text("2\n1\n4\n")
+    valences = {"H": 1, "Na": 1, "C": 4, "No": 16}
+    (tmp_path / "valences.json").write_text(json.dumps(valences))
+    (tmp_path / "valences.yaml").write_text("H: 1\nNa: 1\nC: 4\nNo: 16\n")
+    predict(folder, structures, "-o", "out.npz", *source)
+    np.testing.assert_array_equal(
+        columns_of(tmp_path / "out.npz")["electrons"], [2, 1, 4]
+    )
+
+
+def test_one_number_for_all(folder, structures, tmp_path, capsys):
+    output = tmp_path / "out.npz"
+    # Carbon's levels hold 6 electrons, the others 8 and 12.
+    predict(folder, structures, "-o", output, "--electrons", "7")
+    found = columns_of(output)
+    np.testing.assert_array_equal(np.isnan(found["gap"]), [False, False, True])
+    said = capsys.readouterr().out
+    assert (
+        "no Fermi level for 1, whose electrons do not fit; the first is structure 2: "
+        "electrons: expected at most the 6.00 that the states from" in said
+    )
+
+
+def test_without_electrons_there_is_still_a_dos(folder, tmp_path, capsys):
+    structures, output = tmp_path / "structures.xyz", tmp_path / "out.npz"
+    ase.io.write(structures, [Atoms("C"), Atoms("Na")])
+    predict(folder, structures, "-o", output)
+    found = columns_of(output)
+    np.testing.assert_allclose(found["dos_energies"], [CHOICES.energies] * 2)
+    assert np.isnan(found["gap"]).all() and np.isnan(found["electrons"]).all()
+    assert (
+        "no Fermi level for 2, and energies on the axis of the training data, whose "
+        "zero means nothing: the number of electrons is missing; give --electrons, "
+    ) in capsys.readouterr().out
+    atoms = Atoms("C", calculator=DOSCalculator(folder / "model.pt"))
+    energies, _ = atoms.calc.get_dos(atoms)
+    np.testing.assert_array_equal(energies, found["dos_energies"][0])
+
+
+def test_without_a_grid_the_smearing_is_missing(folder, structures, tmp_path, capsys):
+    lonely = tmp_path / "elsewhere"
+    lonely.mkdir()
+    (lonely / "model.pt").write_bytes((folder / "model.pt").read_bytes())
+    output = tmp_path / "out.npz"
+    axis = ["--grid-spacing", "0.05", "--extra-targets", "40"]
+    predict(lonely, structures, "-o", output, *axis)
+    found = columns_of(output)
+    # Edges where the DOS is 0.08 states/eV, not where the levels are.
+    assert 5.2 < found["gap"][2] < 5.8
+    assert (
+        "gaps are too small: no grid.json says the smearing" in capsys.readouterr().out
+    )
+    predict(lonely, structures, "-o", output, *axis, "--smearing", "0.3", "--force")
+    np.testing.assert_allclose(columns_of(output)["gap"][2], 7.0, atol=0.01)
+    # Relative to the Fermi level, it does not matter where the axis begins.
+    np.testing.assert_allclose(
+        columns_of(output)["dos_energies"], found["dos_energies"], atol=0.1
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "out.dat"], r"output: expected a file that ends in \.xyz, \.extxyz,"),
+        (["-o", "there.npz"], r"output: .* but there\.npz is; .* with --force"),
+        (
+            ["-o", ".", "--format", "csv", "--force"],
+            "output: expected a file that",
+        ),
+        (["-o", "no/out.npz"], "output: expected a folder to write to, but no is none"),
+        (
+            ["-o", "o.csv", "--electrons", "key"],
+            "no file 'key', and structure 0 ",
+        ),
+        (["-o", "o.csv", "--electrons", "few"], "only the 1 of few for structure 1"),
+        (["-o", "o.csv", "--electrons", "bad"], "a file with one number in each line"),
+        (["-o", "o.csv", "--electrons", "pairs"], r"pairs \(2 in a line\)"),
+        (
+            ["-o", "o.csv", "--valences", "H=1 C=4"],
+            r"valences: .* structure 1 \(Na\), got none for Na; add Na=\.\.\.",
+        ),
+        (["-o", "o.csv", "--valences", "Xx=1"], "valences: .* got 'Xx' with '1'"),
+        (["-o", "o.csv", "--valences", "H=one"], "valences: .* got 'H' with 'one'"),
+        (["-o", "o.csv", "--valences", "H=-1"], "valences: .* got 'H' with '-1'"),
+        (["-o", "o.csv", "--valences", "few"], "valences: .* got 'few'"),
+        (
+            ["-o", "o.csv", "--valences", "C=4", "--electrons", "1"],
+            "got both; leave",
+        ),
+        (["-o", "o.csv", "--threshold", "0"], "threshold: expected a number > 0"),
+        (["-o", "o.csv", "--tolerance", "0"], "tolerance: expected a number of states"),
+        (["-o", "o.csv", "--target", "mtt::no"], "target: expected 'mtt::no' among"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes(folder, structures, tmp_path, arguments, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "there.npz": "",
+        "few": "1\n",
+        "bad": "one\n",
+        "pairs": "1 2\n3 4\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit, match=f"^mtt-dos predict: .*{message}"):
+        predict(folder, structures, *arguments)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("ending", ["xyz", "csv", "npz"])
+def test_a_failure_leaves_what_was_there(folder, tmp_path, ending):
+    structures, output = tmp_path / "structures.xyz", tmp_path / f"out.{ending}"
+    output.write_text("as it was")
+    ase.io.write(structures, [Atoms("C"), Atoms("C"), Atoms("U")])
+    with pytest.raises(SystemExit, match=r"structure 2: .* atomic numbers \[92\]"):
+        predict(folder, structures, "-o", output, "--force", "--batch-size", "1")
+    assert output.read_text() == "as it was"
+    assert sorted(tmp_path.iterdir()) == sorted([structures, output])
+    ase.io.write(structures, Atoms("C"))
+    predict(folder, structures, structures, "-o", output, "--force", "--electrons", "4")
+    np.testing.assert_array_equal(columns_of(output)["electrons"], [4, 4])
+
+
+@pytest.mark.parametrize("text", ["", "3\nnonsense\n"])
+def test_files_without_structures(folder, tmp_path, text):
+    structures = tmp_path / "structures.xyz"
+    structures.write_text(text)
+    with pytest.raises(SystemExit, match="structures: expected "):
+        predict(folder, structures, "-o", tmp_path / "out.npz")
+    assert list(tmp_path.iterdir()) == [structures]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1000000000000\n\nH 0 0 0\n", "1000000000000 atoms are announced, and 1 foll"),
+        ("1\nProperties=species:S:1:pos:R:3:x:R:99999999999\nH 0 0 0\n", "columns are"),
+        ("1\n\nH nan 0 0\n", "structure 0: expected finite positions and cell"),
+    ],
+)
+def test_files_that_announce_too_much(folder, tmp_path, text, message):
+    structures = tmp_path / "structures.xyz"
+    structures.write_text(text)
+    with pytest.raises(SystemExit, match=message):
+        predict(folder, structures, "-o", tmp_path / "out.npz")
+    assert list(tmp_path.iterdir()) == [structures]
+
+
+def test_a_last_line_without_an_end(folder, tmp_path):
+    structures = tmp_path / "structures.xyz"
+    structures.write_text("1\n\nH 0 0 0")
+    predict(folder, structures, "-o", tmp_path / "out.csv", "--electrons", "2")
+    assert (tmp_path / "out.csv").exists()
+
+
+def test_structures_that_have_no_end(folder, tmp_path, no_waiting):
+    os.mkfifo(tmp_path / "pipe.xyz")
+    os.mkfifo(tmp_path / "pipe.cif")
+    for name in ("pipe.xyz", "pipe.cif"):
+        with pytest.raises(SystemExit, match=rf"{name}: expected a file, got a pipe"):
+            predict(folder, tmp_path / name, "-o", tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("device", ["cpu:99999", "cpu:1", "cpu:x", "cpu:-1", "gpu"])
+def test_devices_that_are_not_there(folder, device):
+    with pytest.raises(ValueError, match=f"device: expected one .* got '{device}'"):
+        DOSModel.load(folder / "model.pt", device=device)
+    assert DOSModel.load(folder / "model.pt", device="cpu:0").device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [",
+        "a: " + "[" * 50_000,
+        "Si: &a [*a]",
+        "".join(
+            f"x{i}: &x{i} [{', '.join([f'*x{i - 1}' if i else 'x'] * 10)}]\n"
+            for i in range(10)
+        ),
+    ],
+    ids=["cut", "deep", "loop", "bomb"],
+)
+def test_valences_that_are_none(tmp_path, text):
+    path = tmp_path / "valences.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="valences: expected electrons") as error:
+        read_valences(str(path))
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("value", ["many", [1.0, 2.0], None])
+def test_numbers_of_electrons_that_are_none(value):
+    atoms = Atoms("H", info={"n_electrons": value})
+    for electrons in (None, "n_electrons"):
+        with pytest.raises(ValueError, match="electrons: expected a number as 'n_el"):
+            electron_count(electrons)(0, atoms)
+
+
+def test_no_more_than_a_batch_is_in_memory(folder):
+    read = []
+
+    def structures():
+        for number in range(20):
+            read.append(number)
+            yield Atoms("C")
+
+    predictor = DOSPredictor(DOSModel.load(folder / "model.pt"), electrons=4)
+    for number, _ in enumerate(predictor.predict(structures(), batch_size=3)):
+        assert len(read) <= 3 * (number // 3 + 1)
+
+
+def test_unknown_zeros_are_refused(folder):
+    with pytest.raises(ValueError, match=r"zero: expected fermi, vbm, axis, got 'mid'"):
+        DOSPredictor(DOSModel.load(folder / "model.pt"), zero="mid")
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys, metatrain_dos.commands.main as cli\n"
+        "try: cli.main(['predict', '--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "relative to the Fermi level" in done.stdout

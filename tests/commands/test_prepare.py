@@ -1,0 +1,323 @@
+"""The command that makes data sets, on real outputs, whatever happens to it."""
+
+import re
+import shutil
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from helpers.paths import STRUCTURES
+from helpers.prepare import contents, copies, prepare, report
+from helpers.processes import mtt
+from helpers.training import TINY_PET
+from omegaconf import OmegaConf
+
+from metatrain_dos.data.dataset import Discretization
+from metatrain_dos.data.readers import read_extxyz
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """Make a data set of the shipped structures."""
+    folder = tmp_path_factory.mktemp("shipped") / "dos"
+    prepare(STRUCTURES, "-o", folder, "--stratify-by", "material")
+    return folder
+
+
+class TestDataSet:
+    def test_files(self, shipped):
+        assert sorted(contents(shipped)) == [
+            "grid.json",
+            "options.yaml",
+            "report.json",
+            "test.xyz",
+            "training.xyz",
+            "trusted-ranges.png",
+            "validation.xyz",
+        ]
+        assert not shipped.with_name("dos.unfinished").exists()
+
+    def test_is_what_the_calculations_say(self, shipped):
+        calculations = list(read_extxyz(STRUCTURES))
+        made = Discretization.read(shipped / "grid.json")
+        assert made == Discretization.covering(calculations)
+
+        front, rows = made.extra_targets, report(shipped)["trusted_ranges"]
+        frames = {
+            f"{name}_set": iter(ase.io.iread(shipped / f"{name}.xyz"))
+            for name in ("training", "validation", "test")
+        }
+        assert len(rows) == len(calculations)
+        for calculation, row in zip(calculations, rows, strict=True):
+            frame = next(frames[row["split"]])
+            np.testing.assert_allclose(
+                frame.positions,
+                calculation.atoms.positions,
+                atol=1e-7,  # decimals of the file
+            )
+            dos, mask = made.dos_and_mask(calculation)
+            np.testing.assert_allclose(frame.info["dos"][front:], dos, atol=1e-6)
+            np.testing.assert_array_equal(frame.info["dos_mask"][front:], mask)
+            assert row["material"] == calculation.atoms.info["material"]
+            last = made.grid.energies[mask][-1]
+            assert last <= row["trusted_limit"] < last + made.grid.spacing
+
+    def test_stratified(self, shipped):
+        rows = report(shipped)["trusted_ranges"]
+        for split in ("validation_set", "test_set"):
+            held_out = [row["material"] for row in rows if row["split"] == split]
+            assert len(held_out) == len(set(held_out)) == 32
+
+    def test_report(self, shipped, capsys):
+        told = report(shipped)
+        assert told["structures"] == 224 and told["atoms"] == 602
+        assert told["elements"][:3] == ["H", "Li", "Be"] and len(told["elements"]) == 20
+        assert told["electrons"]["checked"] == 224 and not told["electrons"]["off"]
+        assert told["memory"] == 224 * 2 * 1514 * 8
+        assert not told["unreadable"] and not told["left_out"]
+
+    def test_groups_stay_together(self, tmp_path):
+        prepare(STRUCTURES, "-o", tmp_path / "dos", "--group-by", "material")
+        rows = report(tmp_path / "dos")["trusted_ranges"]
+        splits = {}
+        for row in rows:
+            splits.setdefault(row["material"], set()).add(row["split"])
+        assert all(len(found) == 1 for found in splits.values())
+        assert set.union(*splits.values()) == {
+            "training_set",
+            "validation_set",
+            "test_set",
+        }
+
+    def test_seed(self, tmp_path):
+        made = {}
+        for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+            prepare(STRUCTURES, "-o", tmp_path / name, "--seed", seed)
+            made[name] = contents(tmp_path / name)
+        assert made["a"] == made["b"] != made["c"]
+
+    def test_workers_change_nothing(self, tmp_path, shipped):
+        prepare(
+            *(STRUCTURES, "-o", tmp_path / "dos", "--stratify-by", "material"),
+            *("--workers", 2),
+        )
+        assert contents(tmp_path / "dos") == contents(shipped)
+
+    @pytest.mark.parametrize("reference", ["fermi", "vbm"])
+    def test_reference(self, tmp_path, reference):
+        folder = tmp_path / "dos"
+        prepare(STRUCTURES, "-o", folder, "--reference", reference)
+        made = Discretization.read(folder / "grid.json")
+        calculations = list(read_extxyz(STRUCTURES))
+        assert made == Discretization.covering(calculations, reference=reference)
+        frames = ase.io.read(folder / "training.xyz", ":")
+        if reference == "vbm":
+            assert {frame.info["highest_occupied"] for frame in frames} == {0.0}
+        else:
+            assert max(frame.info["highest_occupied"] for frame in frames) < 1e-3
+
+
+class TestTraining:
+    @pytest.mark.parametrize(
+        ("format", "more"),
+        [
+            ("xyz", []),
+            ("zip", []),
+            ("memmap", []),
+            ("memmap", ["--spin-resolved"]),
+        ],
+    )
+    def test_trains_as_it_stands(self, tmp_path, format, more):
+        copies(tmp_path / "outputs", 6)
+        copies(tmp_path / "outputs", 4, "hydrogen-lsda")
+        folder = tmp_path / "dos"
+        prepare(tmp_path / "outputs", "-o", folder, "--format", format, *more)
+        options = OmegaConf.load(folder / "options.yaml")
+        options.architecture.model = TINY_PET  # the default takes minutes
+        options.architecture.training.num_epochs = 1
+        options.architecture.training.batch_size = 2
+        OmegaConf.save(options, folder / "options.yaml")
+        status, log = mtt("train", "options.yaml", folder=folder)
+        assert status == 0, log
+        assert (folder / "model.pt").exists()
+        assert "masked_dos" in log
+
+
+class TestMistakes:
+    def test_what_cannot_be_read_is_reported(self, tmp_path, capsys):
+        outputs = copies(tmp_path / "outputs", 12)
+        whole = (outputs / "silicon-00000.xml").read_text()
+        (outputs / "silicon-00003.xml").write_text(whole[: len(whole) // 2])
+        (outputs / "silicon-00005.xml").write_text("")
+        (outputs / "empty.xyz").write_text("")
+        prepare(outputs, "-o", tmp_path / "dos")
+        told = report(tmp_path / "dos")
+        assert told["structures"] == 10
+        assert [Path(each["source"]).name for each in told["unreadable"]] == [
+            "empty.xyz",
+            "silicon-00003.xml",
+            "silicon-00005.xml",
+        ]
+        assert all(each["reason"] for each in told["unreadable"])
+        printed = capsys.readouterr().out
+        assert "warning: 3 cannot be read" in printed
+        assert "silicon-00003.xml: " in printed
+
+    def test_rest_of_a_file_is_reported(self, tmp_path):
+        text = STRUCTURES.read_text()
+        (tmp_path / "cut.xyz").write_text(text[: len(text) // 2])
+        prepare(tmp_path / "cut.xyz", "-o", tmp_path / "dos")
+        told = report(tmp_path / "dos")
+        assert 80 < told["structures"] < 90  # later ones have more eigenvalues
+        (problem,) = told["unreadable"]
+        assert f"structure {told['structures']} cannot be read" in problem["reason"]
+
+    def test_strict(self, tmp_path):
+        outputs = copies(tmp_path / "outputs", 12)
+        (outputs / "silicon-00003.xml").write_text("")
+        with pytest.raises(SystemExit, match=r"silicon-00003\.xml: expected"):
+            prepare(outputs, "-o", tmp_path / "dos", "--strict")
+        assert not (tmp_path / "dos").exists()
+        # It goes on where it was, once the file is mended.
+        shutil.copy(outputs / "silicon-00000.xml", outputs / "silicon-00003.xml")
+        prepare(outputs, "-o", tmp_path / "dos", "--strict")
+        assert report(tmp_path / "dos")["structures"] == 12
+
+    def test_nothing_can_be_read(self, tmp_path):
+        (tmp_path / "empty.xyz").write_text("")
+        with pytest.raises(SystemExit, match="got none of 1 files; the first says"):
+            prepare(tmp_path, "-o", tmp_path / "dos")
+
+    def test_a_data_set_is_not_written_over(self, tmp_path, shipped):
+        before = contents(shipped)
+        with pytest.raises(SystemExit, match="expected a folder that is not there yet"):
+            prepare(STRUCTURES, "-o", shipped)
+        assert contents(shipped) == before
+
+    @pytest.mark.parametrize("fractions", ["0.8", "0.8,0.1", "1,0,0", "a,b", "2,-1,0"])
+    def test_fractions(self, tmp_path, fractions):
+        with pytest.raises(SystemExit, match="split: expected fractions"):
+            prepare(STRUCTURES, "-o", tmp_path / "dos", f"--split={fractions}")
+
+    @pytest.mark.parametrize(
+        ("option", "value", "message"),
+        [
+            (
+                "--grid-spacing",
+                "1e-12",
+                "smearing: .*; take a larger spacing",
+            ),
+            ("--grid-spacing", "1e-6", "size: expected at most 1000000 energies"),
+            ("--grid-spacing", "nan", "spacing: expected"),
+            ("--smearing", "1e12", "smearing: expected"),
+            ("--extra-targets", "1000000000000", "extra_targets: expected"),
+            ("--extra-targets", "-1", "extra_targets: expected"),
+            ("--trust-margin", "nan", "expected a finite range"),
+            ("--seed", "-1", "seed: expected a number >= 0, got -1"),
+            ("--tolerance", "nan", "tolerance: expected a number >= 0, got nan"),
+            ("--workers", "0", "workers: expected at least one process, got 0"),
+        ],
+    )
+    def test_impossible_options(self, tmp_path, option, value, message):
+        outputs = copies(tmp_path / "outputs", 2)
+        with pytest.raises(SystemExit, match=message):
+            prepare(outputs, "-o", tmp_path / "dos", option, value)
+        assert not (tmp_path / "dos").exists()
+
+    def test_an_eigenvalue_that_is_too_far(self, tmp_path):
+        outputs = copies(tmp_path / "outputs", 2)
+        path = outputs / "silicon-00001.xml"
+        text = path.read_text()
+        path.write_text(
+            re.sub(r"(<eigenvalues[^>]*>\s*)\S+", r"\1-1e30", text, count=1)
+        )
+        with pytest.raises(SystemExit, match=r"the farthest are .*silicon-00001\.xml"):
+            prepare(outputs, "-o", tmp_path / "dos")
+
+    @pytest.mark.parametrize("output", ["link", "outputs", "."])
+    def test_outputs_that_are_something_else(self, tmp_path, monkeypatch, output):
+        copies(tmp_path / "outputs", 2)
+        (tmp_path / "link").symlink_to("nothing")
+        monkeypatch.chdir(tmp_path)
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(SystemExit, match="output: expected a folder that is not"):
+            prepare("outputs", "-o", output)
+        assert sorted(tmp_path.rglob("*")) == before
+
+    def test_too_few(self, tmp_path):
+        with pytest.raises(SystemExit, match="got nothing of 1 structures"):
+            prepare(copies(tmp_path / "outputs", 1), "-o", tmp_path / "dos")
+
+    def test_group_that_is_not_there(self, tmp_path):
+        outputs = copies(tmp_path / "outputs", 3)
+        with pytest.raises(SystemExit, match=r"group_by: expected 'molecule' in the"):
+            prepare(outputs, "-o", tmp_path / "dos", "--group-by", "molecule")
+
+    def test_reference_that_is_not_there(self, tmp_path):
+        frames = ase.io.read(STRUCTURES, ":10")
+        del frames[4].info["fermi_level"]
+        ase.io.write(tmp_path / "some.xyz", frames)
+        prepare(
+            *(tmp_path / "some.xyz", "-o", tmp_path / "dos", "--reference", "fermi")
+        )
+        told = report(tmp_path / "dos")
+        assert told["structures"] == 9
+        assert told["left_out"][0]["number"] == 4
+        assert "use the reference 'raw'" in told["left_out"][0]["reason"]
+        assert told["electrons"]["cannot_be_checked"] == 0
+
+    def test_electrons(self, tmp_path, capsys):
+        frames = ase.io.read(STRUCTURES, ":10")
+        frames[3].info["n_electrons"] = 6.0
+        frames[5].info["fermi_level"] += 4.0  # now above states that are empty
+        del frames[7].info["n_electrons"]
+        ase.io.write(tmp_path / "some.xyz", frames)
+        prepare(tmp_path / "some.xyz", "-o", tmp_path / "dos")
+        electrons = report(tmp_path / "dos")["electrons"]
+        assert [each["number"] for each in electrons["off"]] == [3, 5]
+        assert electrons["checked"] == 9 and electrons["cannot_be_checked"] == 1
+        assert "for 6 electrons" in capsys.readouterr().out
+
+    def test_spinors_have_no_channels(self, tmp_path):
+        copies(tmp_path / "outputs", 3)
+        copies(tmp_path / "outputs", 1, "hydrogen-noncollinear")
+        prepare(tmp_path / "outputs", "-o", tmp_path / "dos", "--spin-resolved")
+        (problem,) = report(tmp_path / "dos")["left_out"]
+        assert "hydrogen-noncollinear" in problem["source"]
+        assert "spinors" in problem["reason"]
+
+
+class TestLike:
+    def test_reuses_the_grid(self, tmp_path, shipped):
+        frames = ase.io.read(STRUCTURES, "::9")
+        ase.io.write(tmp_path / "later.xyz", frames)
+        prepare(tmp_path / "later.xyz", "-o", tmp_path / "dos", "--like", shipped)
+        name = "grid.json"
+        assert (tmp_path / "dos" / name).read_bytes() == (shipped / name).read_bytes()
+
+    def test_what_does_not_fit_is_left_out(self, tmp_path):
+        frames = ase.io.read(STRUCTURES, ":14")
+        ase.io.write(tmp_path / "first.xyz", frames)
+        prepare(tmp_path / "first.xyz", "-o", tmp_path / "first")
+        prepare(STRUCTURES, "-o", tmp_path / "later", "--like", tmp_path / "first")
+        told = report(tmp_path / "later")
+        assert told["structures"] < 224 and told["trusted_beyond_grid"] > 0
+        assert told["structures"] + len(told["left_out"]) == 224
+        assert "too low for the grid" in told["left_out"][0]["reason"]
+        with pytest.raises(SystemExit, match="too low for the grid"):
+            prepare(
+                *(STRUCTURES, "-o", tmp_path / "strict", "--strict"),
+                *("--like", tmp_path / "first"),
+            )
+
+    def test_contradiction(self, tmp_path, shipped):
+        with pytest.raises(SystemExit, match=r"--smearing: expected to come from the"):
+            prepare(
+                *(STRUCTURES, "-o", tmp_path / "dos", "--like", shipped),
+                *("--smearing", "0.2"),
+            )
+
+    def test_not_there(self, tmp_path):
+        with pytest.raises(SystemExit, match="--like: expected a data set with a grid"):
+            prepare(STRUCTURES, "-o", tmp_path / "dos", "--like", tmp_path / "no")

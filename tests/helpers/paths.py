@@ -1,0 +1,10 @@
+"""Where the files that tests read are."""
+
+from pathlib import Path
+
+
+PROJECT = Path(__file__).parents[2]
+OUTPUTS = PROJECT / "tests" / "outputs"
+"""Outputs of DFT codes."""
+STRUCTURES = PROJECT / "examples" / "data" / "structures.xyz"
+"""The example data."""

@@ -1,0 +1,60 @@
+"""Run ``mtt-dos prepare``, and look at the data set it makes."""
+
+import gzip
+import json
+import os
+import subprocess
+import time
+
+from helpers.paths import OUTPUTS
+from helpers.processes import BIN, LIMIT
+
+from metatrain_dos.commands.main import main
+
+
+def copies(folder, number, name="silicon"):
+    """Unpack a real output of pw.x many times."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = gzip.decompress((OUTPUTS / f"{name}.xml.gz").read_bytes())
+    for i in range(number):
+        (folder / f"{name}-{i:05d}.xml").write_bytes(content)
+    return folder
+
+
+def prepare(*arguments):
+    """Run the command in this process."""
+    main(["prepare", "--workers", "1", *map(str, arguments)])
+
+
+def start(*arguments, **options):
+    """Run the command as a user does."""
+    return subprocess.Popen(
+        [BIN / "mtt-dos", "prepare", *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def report(folder):
+    return json.loads((folder / "report.json").read_text("utf-8"))
+
+
+def contents(folder):
+    """Read all files of a data set."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def wait_for(condition, process=None, seconds=LIMIT):
+    """Wait until something has happened, in a process that has not ended before."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.002)

@@ -1,0 +1,237 @@
+"""The loss on TensorMaps."""
+
+import pytest
+import torch
+from helpers.cases import EXTRA, OPTIONS, make_case, pad, tensor_map
+from metatensor.torch import Labels, TensorBlock, TensorMap
+from metatrain.utils.loss import LossAggregator, LossInterface, create_loss
+
+from metatrain_dos import MaskedDOSLoss
+from metatrain_dos.loss.terms import masked_dos
+
+
+NAME = "mtt::dos"
+
+
+def compute(predictions, targets, mask=None, **options):
+    loss = MaskedDOSLoss(NAME, **{**OPTIONS, "extra_targets": EXTRA, **options})
+    extra_data = None if mask is None else {f"{NAME}_mask": mask}
+    return loss({NAME: predictions}, {NAME: targets}, extra_data)
+
+
+@pytest.fixture
+def expected(case):
+    return masked_dos(*case, **OPTIONS)
+
+
+@pytest.mark.parametrize("pad_target", [True, False])
+@pytest.mark.parametrize("pad_mask", [True, False])
+@pytest.mark.parametrize("mask_dtype", [torch.bool, torch.float64, torch.float32])
+def test_padded_and_bare_data(case, expected, pad_target, pad_mask, mask_dtype):
+    p, t, m = case
+    m = m.to(mask_dtype)
+    value = compute(
+        tensor_map(p),
+        tensor_map(pad(t) if pad_target else t),
+        tensor_map(pad(m, False) if pad_mask else m),
+    )
+    torch.testing.assert_close(value, expected.mean())
+
+
+@pytest.mark.parametrize("junk", [7.0, float("nan")])
+def test_padding_is_ignored(case, expected, junk):
+    p, t, m = case
+    value = compute(tensor_map(p), tensor_map(pad(t, junk)), tensor_map(pad(m, True)))
+    torch.testing.assert_close(value, expected.mean())
+
+
+def test_nan_is_a_mask(case, expected):
+    p, t, m = case
+    value = compute(tensor_map(p), tensor_map(t.masked_fill(~m, float("nan"))))
+    torch.testing.assert_close(value, expected.mean())
+
+
+def test_mask_and_nan_must_both_allow_a_point(case):
+    p, t, m = case
+    gaps = torch.zeros_like(m)
+    gaps[:, 5:9] = True
+    value = compute(
+        tensor_map(p), tensor_map(t.masked_fill(gaps, float("nan"))), tensor_map(m)
+    )
+    torch.testing.assert_close(value, masked_dos(p, t, m & ~gaps, **OPTIONS).mean())
+
+
+def test_reductions(case, expected):
+    maps = [tensor_map(x) for x in case]
+    torch.testing.assert_close(compute(*maps, reduction="sum"), expected.sum())
+    torch.testing.assert_close(compute(*maps, reduction="none"), expected)
+    assert compute(*maps).shape == ()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_all_blocks_count(reduction):
+    cases = [make_case(1, samples=3), make_case(2, samples=5, points=20)]
+    maps = [tensor_map(*tensors) for tensors in zip(*cases, strict=True)]
+    losses = torch.cat([masked_dos(*tensors, **OPTIONS) for tensors in cases])
+    reduced = {"mean": losses.mean(), "sum": losses.sum(), "none": losses}
+    torch.testing.assert_close(compute(*maps, reduction=reduction), reduced[reduction])
+
+
+def test_blocks_are_matched_by_key():
+    cases = [make_case(1), make_case(2, points=20)]
+    p, t, m = (tensor_map(*tensors) for tensors in zip(*cases, strict=True))
+    backwards = Labels(["key"], torch.tensor([[1], [0]]))
+    t = TensorMap(backwards, [t.block(1).copy(), t.block(0).copy()])
+    losses = torch.cat([masked_dos(*tensors, **OPTIONS) for tensors in cases])
+    torch.testing.assert_close(compute(p, t, m), losses.mean())
+
+
+def test_components_share_one_shift():
+    tensors = make_case(3, components=2)
+    value = compute(*(tensor_map(x) for x in tensors))
+    torch.testing.assert_close(value, masked_dos(*tensors, **OPTIONS).mean())
+
+
+def test_per_atom_samples(case, expected):
+    value = compute(*(tensor_map(x, atoms=True) for x in case), reduction="none")
+    torch.testing.assert_close(value, expected)
+
+
+def test_targets_follow_the_dtype_of_the_prediction(case, expected):
+    p, t, m = case
+    value = compute(tensor_map(p.float()), tensor_map(t), tensor_map(m))
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value.double(), expected.mean(), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_no_samples_is_zero(case, reduction):
+    p, t, m = (x[:0] for x in case)
+    p.requires_grad_()
+    value = compute(*(tensor_map(x) for x in (p, t, m)), reduction=reduction)
+    value.backward()
+    assert value == 0
+
+
+def test_gradient_reaches_the_prediction(case):
+    p, t, m = case
+    p.requires_grad_()
+    compute(tensor_map(p), tensor_map(t), tensor_map(m)).backward()
+    (expected,) = torch.autograd.grad(masked_dos(p, t, m, **OPTIONS).mean(), p)
+    torch.testing.assert_close(p.grad, expected)
+
+
+def test_through_metatrain(case, expected):
+    p, t, m = (tensor_map(x) for x in case)
+    loss = create_loss(
+        "masked_dos",
+        name=NAME,
+        gradient=None,
+        weight=0.5,
+        reduction="mean",
+        extra_targets=EXTRA,
+        **OPTIONS,
+    )
+    assert isinstance(loss, MaskedDOSLoss) and isinstance(loss, LossInterface)
+    assert loss.weight == 0.5
+    value = loss({NAME: p}, {NAME: t}, {f"{NAME}_mask": m})
+    torch.testing.assert_close(value, expected.mean())
+
+
+def test_in_metatrains_aggregator(case, expected):
+    class Info:
+        layout = tensor_map(torch.zeros(0, 42))
+
+    section = {
+        "type": "masked_dos",
+        "weight": 3.0,
+        "reduction": "sum",
+        "gradients": {},
+        "extra_targets": EXTRA,
+        **OPTIONS,
+    }
+    aggregator = LossAggregator({NAME: Info}, {NAME: section})
+    p, t, m = (tensor_map(x) for x in case)
+    value = aggregator({NAME: p}, {NAME: t}, {f"{NAME}_mask": m})
+    torch.testing.assert_close(value, 3 * expected.sum())
+
+
+class TestErrors:
+    def test_missing_target(self, case):
+        p, t, _ = (tensor_map(x) for x in case)
+        loss = MaskedDOSLoss(NAME, extra_targets=EXTRA)
+        with pytest.raises(
+            ValueError, match=r"predictions: expected .*'mtt::dos', got \['energy'\]"
+        ):
+            loss({"energy": p}, {NAME: t})
+        with pytest.raises(
+            ValueError, match=r"targets: expected .*'mtt::dos', got \[\]"
+        ):
+            loss({NAME: p}, {})
+
+    @pytest.mark.parametrize("width", [1, 29, 31, 41, 43])
+    @pytest.mark.parametrize("role", ["targets", "mask"])
+    def test_widths(self, case, width, role):
+        p, t, m = case
+        data = {"targets": t, "mask": m}
+        data[role] = torch.zeros(len(p), width, dtype=data[role].dtype)
+        message = (
+            f"'mtt::dos': the prediction has 42 columns, the {role} {width}, "
+            "and extra_targets is 12"
+        )
+        with pytest.raises(ValueError, match=message):
+            compute(
+                tensor_map(p), tensor_map(data["targets"]), tensor_map(data["mask"])
+            )
+
+    @pytest.mark.parametrize("extra", [42, 100])
+    def test_extra_targets_as_wide_as_the_prediction(self, case, extra):
+        maps = [tensor_map(x) for x in case]
+        with pytest.raises(ValueError, match=f"extra_targets is {extra}"):
+            compute(*maps, extra_targets=extra)
+
+    @pytest.mark.parametrize("role", ["targets", "mask"])
+    def test_one_row_does_not_broadcast(self, case, role):
+        p, t, m = case
+        data = {"targets": t, "mask": m}
+        data[role] = data[role][:1]
+        with pytest.raises(ValueError, match=rf"and the {role} \(1, 30\), but samples"):
+            compute(
+                tensor_map(p), tensor_map(data["targets"]), tensor_map(data["mask"])
+            )
+
+    def test_different_keys(self, case):
+        p, t, m = case
+        with pytest.raises(ValueError, match="targets: expected the keys of the pred"):
+            compute(tensor_map(p, p), tensor_map(t), tensor_map(m, m))
+
+    def test_keys_of_another_name(self, case):
+        p, t, m = (tensor_map(x, x) for x in case)
+        renamed = TensorMap(
+            Labels("other", t.keys.values), [b.copy() for b in t.blocks()]
+        )
+        with pytest.raises(ValueError, match="targets: expected the keys of the pred"):
+            compute(p, renamed, m)
+
+    def test_single_blocks_belong_together(self, case):
+        p, t, m = (tensor_map(x) for x in case)
+        renamed = TensorMap(Labels("other", t.keys.values), [t.block().copy()])
+        assert torch.equal(compute(p, renamed, m), compute(p, t, m))
+
+    def test_target_with_gradients(self, case):
+        p, t, m = (tensor_map(x) for x in case)
+        block = t.block().copy()
+        gradient = TensorBlock(
+            values=torch.zeros(1, 30, dtype=torch.float64),
+            samples=Labels(["sample"], torch.tensor([[0]])),
+            components=[],
+            properties=block.properties,
+        )
+        block.add_gradient("positions", gradient)
+        t = TensorMap(t.keys, [block])
+        with pytest.raises(ValueError, match=r"got gradients with.*'positions'"):
+            compute(p, t, m)
+
+    def test_loss_for_a_gradient(self):
+        with pytest.raises(ValueError, match="gradient: expected None for target"):
+            MaskedDOSLoss(NAME, gradient="positions")
