@@ -13,7 +13,7 @@ import ase.io
 import numpy as np
 
 from metatrain_dos.data.readers import read_extxyz
-from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.data.target_spec import TargetSpec
 from metatrain_dos.models.errors import align
 from metatrain_dos.models.levels import band_edges
 from metatrain_dos.models.model import DOSModel
@@ -64,7 +64,7 @@ def describe(levels, fermi, gap):
 def computed(calculations):
     """Compare the DOS of the calculations themselves."""
     levels = Levels(calculations)
-    choices = Discretization.covering(calculations)
+    choices = TargetSpec.covering(calculations)
     dos = np.array([choices.dos_and_mask(each)[0] for each in calculations])
     for smearing in (choices.smearing, None):
         for threshold in (0.0005, 0.001, 0.002, 0.005, 0.02):
@@ -86,7 +86,7 @@ def predicted(calculations, model, structures):
     levels = Levels([known[_key(frame)] for frame in frames])
     model = DOSModel.load(model)
     rows = np.array(list(model.predict(frames)))
-    choices = Discretization.read(model.path.parent / "grid.json")
+    choices = TargetSpec.read(model.path.parent / "grid.json")
     front, spacing = choices.extra_targets, choices.grid.spacing
     aligned = align(
         rows,

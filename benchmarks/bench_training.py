@@ -16,7 +16,7 @@ from metatrain.utils.loss import LossAggregator
 from omegaconf import OmegaConf
 
 import metatrain_dos.plugin.masked_dos
-from metatrain_dos.data.dataset import Discretization, write_dataset
+from metatrain_dos.data.dataset import TargetSpec, write_dataset
 from metatrain_dos.data.readers import read_extxyz
 
 
@@ -39,7 +39,7 @@ def main():
         options = write_dataset(
             folder,
             splits,
-            Discretization.covering(calculations),
+            TargetSpec.covering(calculations),
             training={"num_epochs": 3, "batch_size": 16},
         )
         os.chdir(folder)

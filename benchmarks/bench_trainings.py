@@ -26,7 +26,7 @@ import ase.io
 import numpy as np
 from omegaconf import OmegaConf
 
-from metatrain_dos.data.dataset import SETS, TARGET, Discretization, write_dataset
+from metatrain_dos.data.dataset import SPLITS, TARGET, TargetSpec, write_dataset
 from metatrain_dos.data.prepare.split import split
 from metatrain_dos.data.readers import read_extxyz
 
@@ -166,14 +166,14 @@ def divided(condition):
     part = split((0.8, 0.1, 0.1), 0, np.arange(len(found)), strata)
     return {
         name: [c for c, mine in zip(found, part, strict=True) if mine == number]
-        for number, name in enumerate(SETS)
+        for number, name in enumerate(SPLITS)
     }
 
 
 def write(run, folder, epochs):
     """Write the data set and the options file of a training."""
     splits = divided(run.condition)
-    discretization = Discretization.covering(
+    spec = TargetSpec.covering(
         [calculation for part in splits.values() for calculation in part],
         reference=run.reference,
         extra_targets=run.extra_targets,
@@ -181,11 +181,11 @@ def write(run, folder, epochs):
     path = write_dataset(
         folder,
         splits,
-        discretization,
+        spec,
         model=NETWORK,
         training={**TRAINING, "num_epochs": epochs, **run.training},
     )
-    for name in SETS:
+    for name in SPLITS:
         file = folder / f"{name.removesuffix('_set')}.xyz"
         frames = ase.io.read(file, ":")
         for frame in frames:
@@ -198,7 +198,7 @@ def write(run, folder, epochs):
     options.seed = run.seed
     options.final_eval = False
     if run.loss["type"] != "masked_dos":
-        for name in SETS:
+        for name in SPLITS:
             del options[name].extra_data
     options.architecture.training.loss[TARGET] = run.loss
     OmegaConf.save(options, path)

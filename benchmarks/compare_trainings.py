@@ -17,7 +17,7 @@ import ase.io
 import numpy as np
 from bench_trainings import divided
 
-from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.data.target_spec import TargetSpec
 from metatrain_dos.models.errors import align
 from metatrain_dos.models.levels import fermi_level
 from metatrain_dos.models.predictor import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE
@@ -48,8 +48,8 @@ def errors(folder, calculations):
     """
     frames = ase.io.read(folder / "test.xyz", ":")
     predictions = np.load(folder / "test.npy").astype(float)
-    discretization = Discretization.read(folder / "grid.json")
-    grid, front = discretization.grid, discretization.extra_targets
+    spec = TargetSpec.read(folder / "grid.json")
+    grid, front = spec.grid, spec.extra_targets
 
     targets = np.array([frame.info["dos"][front:] for frame in frames], dtype=float)
     mask = ~np.isnan(targets)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from metatomic.torch import ModelOutput
 from metatomic_ase import MetatomicCalculator
 
-from metatrain_dos.data.target_spec import TARGET, Discretization
+from metatrain_dos.data.target_spec import TARGET, TargetSpec
 from metatrain_dos.loss.alignment import best_shift, window
 
 
@@ -37,7 +37,7 @@ def compare(folder):
     :return: for each material its energies (eV), and computed and predicted DOS
         (states/eV), where it is trusted
     """
-    made = Discretization.read(folder / "grid.json")
+    made = TargetSpec.read(folder / "grid.json")
     calculator = MetatomicCalculator(folder / "model.pt", device="cpu")
     shown = {}
     for atoms in ase.io.read(folder / "test.xyz", ":"):

@@ -11,7 +11,7 @@ import numpy as np
 from draw_theory import DATA, fill, panels
 
 from metatrain_dos.data.readers import read_extxyz
-from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.data.target_spec import TargetSpec
 from metatrain_dos.models.levels import DEFAULT_THRESHOLD, band_edges, cumulative_dos
 
 
@@ -27,7 +27,7 @@ class Insulator:
             for each in read_extxyz(DATA)
             if each.atoms.info["material"] == MATERIAL
         )
-        choices = Discretization.covering([calculation])
+        choices = TargetSpec.covering([calculation])
         dos, mask = choices.dos_and_mask(calculation)
         energies = choices.grid.energies[mask]
         self.dos = dos[mask]

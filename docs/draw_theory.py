@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from metatrain_dos.data.dos import density_of_states, trust_mask, trusted_limit
 from metatrain_dos.data.grid import EnergyGrid
 from metatrain_dos.data.readers import read_extxyz
-from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.data.target_spec import TargetSpec
 from metatrain_dos.loss.alignment import alignment_costs, best_shift, window
 from metatrain_dos.loss.terms import (
     cumulative_term,
@@ -73,7 +73,7 @@ class Scene:
             if each.atoms.info["material"] == MATERIAL
         ]
         self.calculation, other = same[1], same[4]
-        covering = Discretization.covering([self.calculation]).grid
+        covering = TargetSpec.covering([self.calculation]).grid
         # Some columns that are not trusted belong into the picture.
         self.grid = EnergyGrid(covering.origin, H, covering.size + 60)
         bands, weights = self.calculation.eigenvalues, self.calculation.kpoint_weights

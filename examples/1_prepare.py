@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from commands import DATA, run
 
-from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.data.target_spec import TargetSpec
 
 
 # %%
@@ -43,10 +43,10 @@ print(", ".join(report))
 # The columns of a target are those of the model's prediction: ``extra_targets`` columns
 # of padding, which the loss drops, and then the energy grid.
 
-discretization = Discretization.read("dos/grid.json")
-grid = discretization.grid
+spec = TargetSpec.read("dos/grid.json")
+grid = spec.grid
 print(f"grid: {grid.size} energies from {grid.origin:.2f} eV, every {grid.spacing} eV")
-print(f"columns: {discretization.columns}, {discretization.extra_targets} of padding")
+print(f"columns: {spec.columns}, {spec.extra_targets} of padding")
 
 # %%
 # One structure with its DOS. Above the dashed line the mask is false: states are
@@ -54,8 +54,8 @@ print(f"columns: {discretization.columns}, {discretization.extra_targets} of pad
 
 frames = ase.io.read("dos/training.xyz", ":")
 atoms = next(each for each in frames if each.info["material"] == "GaAs")
-dos = np.array(atoms.info["dos"])[discretization.extra_targets :]
-mask = np.array(atoms.info["dos_mask"])[discretization.extra_targets :]
+dos = np.array(atoms.info["dos"])[spec.extra_targets :]
+mask = np.array(atoms.info["dos_mask"])[spec.extra_targets :]
 
 figure, panel = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
 panel.fill_between(grid.energies, dos, color="#7f8c8d", alpha=0.4, lw=0)

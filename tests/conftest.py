@@ -121,10 +121,10 @@ def train(tmp_path_factory):
     def train(architecture):
         if architecture not in done:
             folder = tmp_path_factory.mktemp(architecture)
-            discretization = make_folder(folder, architecture)
+            spec = make_folder(folder, architecture)
             status, log = mtt("train", "options.yaml", folder=folder)
             assert status == 0, log
-            done[architecture] = folder, log, discretization
+            done[architecture] = folder, log, spec
         return done[architecture]
 
     return train

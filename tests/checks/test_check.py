@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from metatrain_dos.checks.energy_zeros import ReferenceSpread, level_energies
 from metatrain_dos.checks.run import diagnose
 from metatrain_dos.commands.check import check
-from metatrain_dos.data.dataset import Discretization, write_dataset
+from metatrain_dos.data.dataset import TargetSpec, write_dataset
 from metatrain_dos.data.options_file import OptionsFile, UnusableOptionsError
 from metatrain_dos.data.readers import read_extxyz
 from metatrain_dos.data.samples import Sample
@@ -48,7 +48,7 @@ def made(tmp_path_factory):
         splits["validation_set"] += same[3:4]
         splits["test_set"] += same[4:5]
     chosen = [each for split in splits.values() for each in split]
-    write_dataset(folder, splits, Discretization.covering(chosen))
+    write_dataset(folder, splits, TargetSpec.covering(chosen))
     return folder
 
 

@@ -37,8 +37,8 @@ ROUNDING = 1e-4
 
 @pytest.fixture(scope="module")
 def trained(train):
-    folder, log, discretization = train("pet")
-    return folder, log, discretization
+    folder, log, spec = train("pet")
+    return folder, log, spec
 
 
 @pytest.fixture(scope="module")
@@ -80,15 +80,15 @@ def assert_same_numbers(rows, others):
 
 class TestNumbers:
     def test_against_brute_force(self, trained, run, test_set):
-        folder, _, discretization = trained
+        folder, _, spec = trained
         _, rows = run(test_set)
         frames = ase.io.read(test_set, ":")
         predictions = DOSModel.load(folder / "model.pt").predict(frames)
         for row, frame, p in zip(rows, frames, predictions, strict=True):
-            extra = discretization.extra_targets
+            extra = spec.extra_targets
             t = np.array([frame.info["dos"]])[:, extra:]
             m = np.array([frame.info["dos_mask"]], dtype=bool)[:, extra:]
-            p, n, h = p[None], len(frame), discretization.grid.spacing
+            p, n, h = p[None], len(frame), spec.grid.spacing
             shift = reference.best_shift(p, t, m, h, 1.0)
             error = np.where(m, p[:, shift : shift + t.shape[-1]] - t, 0.0)[0]
             excess = np.array(reference.running_integral(error, h))[m[0, 1:]]

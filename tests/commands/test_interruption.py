@@ -15,7 +15,7 @@ from metatrain_dos.data.prepare import cache
 
 def records(work):
     """Count the sources that have been read."""
-    return sum(1 for path in work.glob("spool/*/*") if not path.suffix)
+    return sum(1 for path in work.glob("cache/*/*") if not path.suffix)
 
 
 class TestInterrupted:
@@ -38,7 +38,7 @@ class TestInterrupted:
         if when == "reading":
             wait_for(lambda: records(work) > 50, process)
         else:
-            wait_for(lambda: any((work / "dataset").glob("training*")), process)
+            wait_for(lambda: any((work / "dos").glob("training*")), process)
         process.kill()
         process.communicate()
         assert not (tmp_path / "dos").exists()

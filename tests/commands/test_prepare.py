@@ -13,7 +13,7 @@ from helpers.processes import mtt
 from helpers.training import TINY_PET
 from omegaconf import OmegaConf
 
-from metatrain_dos.data.dataset import Discretization
+from metatrain_dos.data.dataset import TargetSpec
 from metatrain_dos.data.readers import read_extxyz
 
 
@@ -40,8 +40,8 @@ class TestDataSet:
 
     def test_is_what_the_calculations_say(self, shipped):
         calculations = list(read_extxyz(STRUCTURES))
-        made = Discretization.read(shipped / "grid.json")
-        assert made == Discretization.covering(calculations)
+        made = TargetSpec.read(shipped / "grid.json")
+        assert made == TargetSpec.covering(calculations)
 
         front, rows = made.extra_targets, report(shipped)["trusted_ranges"]
         frames = {
@@ -108,9 +108,9 @@ class TestDataSet:
     def test_reference(self, tmp_path, reference):
         folder = tmp_path / "dos"
         prepare(STRUCTURES, "-o", folder, "--reference", reference)
-        made = Discretization.read(folder / "grid.json")
+        made = TargetSpec.read(folder / "grid.json")
         calculations = list(read_extxyz(STRUCTURES))
-        assert made == Discretization.covering(calculations, reference=reference)
+        assert made == TargetSpec.covering(calculations, reference=reference)
         frames = ase.io.read(folder / "training.xyz", ":")
         if reference == "vbm":
             assert {frame.info["highest_occupied"] for frame in frames} == {0.0}
@@ -191,7 +191,7 @@ class TestMistakes:
 
     def test_a_data_set_is_not_written_over(self, tmp_path, shipped):
         before = contents(shipped)
-        with pytest.raises(SystemExit, match="expected a folder that is not there yet"):
+        with pytest.raises(SystemExit, match="dos already exists; remove it"):
             prepare(STRUCTURES, "-o", shipped)
         assert contents(shipped) == before
 

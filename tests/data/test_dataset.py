@@ -11,7 +11,7 @@ from metatrain_dos import EnergyGrid
 from metatrain_dos.data.calculation import Calculation
 from metatrain_dos.data.dataset import (
     RECOMMENDED_INT_WEIGHT,
-    Discretization,
+    TargetSpec,
     training_frame,
     training_options,
     write_dataset,
@@ -34,12 +34,12 @@ def calculations():
 
 
 @pytest.fixture
-def discretization(calculations):
-    return Discretization.covering(calculations, extra_targets=7)
+def spec(calculations):
+    return TargetSpec.covering(calculations, extra_targets=7)
 
 
 def test_grid_covers_what_can_be_trusted(calculations):
-    made = Discretization.covering(calculations, spacing=0.1, smearing=0.2)
+    made = TargetSpec.covering(calculations, spacing=0.1, smearing=0.2)
     lowest = min(each.eigenvalues.min() for each in calculations)
     highest = max(each.eigenvalues[0, :, -1].min() for each in calculations) - 0.9
     energies = made.grid.energies
@@ -50,34 +50,32 @@ def test_grid_covers_what_can_be_trusted(calculations):
 
 def test_no_calculations():
     with pytest.raises(ValueError, match="calculations: expected at least one"):
-        Discretization.covering([])
+        TargetSpec.covering([])
 
 
-def test_padding_comes_first(calculations, discretization):
-    frame = training_frame(calculations[1], discretization)
-    dos, mask = discretization.dos_and_mask(calculations[1])
-    assert frame.info["dos"].shape == (discretization.columns,)
+def test_padding_comes_first(calculations, spec):
+    frame = training_frame(calculations[1], spec)
+    dos, mask = spec.dos_and_mask(calculations[1])
+    assert frame.info["dos"].shape == (spec.columns,)
     assert not frame.info["dos"][:7].any() and not frame.info["dos_mask"][:7].any()
     np.testing.assert_allclose(frame.info["dos"][7:], dos, atol=1e-6)
     np.testing.assert_array_equal(frame.info["dos_mask"][7:], mask)
-    assert len(discretization.energies) == discretization.columns
-    np.testing.assert_allclose(discretization.energies[7], discretization.grid.origin)
-    np.testing.assert_allclose(np.diff(discretization.energies), 0.05)
+    assert len(spec.energies) == spec.columns
+    np.testing.assert_allclose(spec.energies[7], spec.grid.origin)
+    np.testing.assert_allclose(np.diff(spec.energies), 0.05)
 
 
-def test_spin_channels_are_summed(calculations, discretization):
+def test_spin_channels_are_summed(calculations, spec):
     one = calculations[0]
     two = Calculation(
         one.atoms, np.repeat(one.eigenvalues, 2, axis=0), one.kpoint_weights / 2
     )
-    np.testing.assert_allclose(
-        discretization.dos_and_mask(two)[0], discretization.dos_and_mask(one)[0]
-    )
+    np.testing.assert_allclose(spec.dos_and_mask(two)[0], spec.dos_and_mask(one)[0])
 
 
-def test_choices_survive_the_file(tmp_path, discretization):
-    discretization.write(tmp_path / "grid.json")
-    assert Discretization.read(tmp_path / "grid.json") == discretization
+def test_choices_survive_the_file(tmp_path, spec):
+    spec.write(tmp_path / "grid.json")
+    assert TargetSpec.read(tmp_path / "grid.json") == spec
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"grid": {"origin": 1}}'])
@@ -85,17 +83,15 @@ def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "grid.json"
     path.write_text(content)
     with pytest.raises(ValueError, match=r"grid\.json: expected the choices of a data"):
-        Discretization.read(path)
+        TargetSpec.read(path)
 
 
 @pytest.mark.parametrize("format", ["xyz", "zip", "memmap"])
-def test_metatrain_reads_what_is_written(
-    tmp_path, calculations, discretization, format
-):
+def test_metatrain_reads_what_is_written(tmp_path, calculations, spec, format):
     path = write_dataset(
         tmp_path / "new" / "folder",
         {"training_set": calculations[:3], "test_set": calculations[3:]},
-        discretization,
+        spec,
         format=format,
         model={"d_pet": 8},
         training={"num_epochs": 3},
@@ -116,7 +112,7 @@ def test_metatrain_reads_what_is_written(
     # metatrain numbers the structures of a zip file, too
     assert set(extra) - {"mtt::aux::system_index"} == {"mtt::dos_mask"}
     for sample, calculation in zip(dataset, calculations, strict=False):
-        dos, mask = discretization.dos_and_mask(calculation)
+        dos, mask = spec.dos_and_mask(calculation)
         values = sample["mtt::dos"].block().values[0].numpy()
         # six decimals, and single precision in memmap
         np.testing.assert_allclose(values[7:], dos, atol=1e-6, rtol=1e-7)
@@ -125,8 +121,8 @@ def test_metatrain_reads_what_is_written(
 
 
 def test_grid_spacing_reaches_the_loss(tmp_path, calculations):
-    discretization = Discretization(EnergyGrid(-10.0, 0.1, 150), 20)
-    path = write_dataset(tmp_path, {"training_set": calculations}, discretization)
+    spec = TargetSpec(EnergyGrid(-10.0, 0.1, 150), 20)
+    path = write_dataset(tmp_path, {"training_set": calculations}, spec)
     options = OmegaConf.load(path)
     assert options.architecture.training.loss["mtt::dos"].grid_spacing == 0.1
     assert options.training_set.targets["mtt::dos"].num_subtargets == 170
@@ -145,7 +141,7 @@ def test_structures_survive_every_format(tmp_path, format):
         Calculation(atoms, np.array([[[-1.0, 2.0, 5.0]]]), np.array([2.0]))
         for atoms in frames
     ]
-    made = Discretization.covering(calculations)
+    made = TargetSpec.covering(calculations)
     path = write_dataset(
         tmp_path / "dos", {"training_set": calculations}, made, format=format
     )
@@ -166,7 +162,7 @@ class TestSpinResolved:
         one = calculations[0]
         energies = np.concatenate([one.eigenvalues, one.eigenvalues + 0.3])
         two = Calculation(one.atoms, energies, one.kpoint_weights / 2)
-        made = Discretization.covering([two], spin_resolved=True)
+        made = TargetSpec.covering([two], spin_resolved=True)
         rows = made.rows(two)
         assert tuple(rows) == made.targets == ("mtt::dos_up", "mtt::dos_down")
         total, mask = made.dos_and_mask(two)
@@ -177,7 +173,7 @@ class TestSpinResolved:
             np.testing.assert_array_equal(rows[name][1], mask)
 
     def test_without_spin_each_has_half(self, calculations):
-        made = Discretization.covering(calculations, spin_resolved=True)
+        made = TargetSpec.covering(calculations, spin_resolved=True)
         total, _ = made.dos_and_mask(calculations[0])
         for dos, _ in made.rows(calculations[0]).values():
             np.testing.assert_allclose(dos, total / 2)
@@ -185,12 +181,12 @@ class TestSpinResolved:
     def test_spinors_have_none(self, calculations):
         one = calculations[0]
         spinors = Calculation(one.atoms, one.eigenvalues, one.kpoint_weights / 2)
-        made = Discretization.covering(calculations, spin_resolved=True)
+        made = TargetSpec.covering(calculations, spin_resolved=True)
         with pytest.raises(ValueError, match="a calculation with spinors"):
             made.rows(spinors)
 
     def test_options(self, calculations):
-        made = Discretization.covering(calculations, spin_resolved=True)
+        made = TargetSpec.covering(calculations, spin_resolved=True)
         training = training_options(made, {"training_set": "training.xyz"})
         section = training["training_set"]
         training = training["architecture"]["training"]
@@ -202,7 +198,7 @@ class TestSpinResolved:
 @pytest.mark.parametrize("reference", ["fermi", "vbm"])
 def test_energies_are_relative(calculations, reference):
     """Moving all energies of a calculation moves nothing in its target."""
-    made = Discretization.covering(calculations, reference=reference)
+    made = TargetSpec.covering(calculations, reference=reference)
     one = calculations[1]
     moved = Calculation(
         one.atoms,
@@ -218,10 +214,10 @@ def test_energies_are_relative(calculations, reference):
 
 def test_unknown_reference(calculations):
     with pytest.raises(ValueError, match="reference: expected raw, fermi, vbm, got 'h"):
-        Discretization(EnergyGrid(0.0, 0.1, 10), reference="homo")
+        TargetSpec(EnergyGrid(0.0, 0.1, 10), reference="homo")
 
 
-def test_cumulative_term_does_not_outweigh_the_dos(discretization):
-    written = training_options(discretization, {"training_set": "training.xyz"})
+def test_cumulative_term_does_not_outweigh_the_dos(spec):
+    written = training_options(spec, {"training_set": "training.xyz"})
     loss = written["architecture"]["training"]["loss"]["mtt::dos"]
     assert loss["int_weight"] == RECOMMENDED_INT_WEIGHT == 0.01

@@ -14,10 +14,10 @@ from metatomic.torch import (
 )
 
 from metatrain_dos import EnergyGrid, density_of_states
-from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.data.target_spec import TargetSpec
 
 
-CHOICES = Discretization(EnergyGrid(-12.0, 0.05, 441), extra_targets=40)
+CHOICES = TargetSpec(EnergyGrid(-12.0, 0.05, 441), extra_targets=40)
 
 # Levels of an atom (eV), and electrons that each of them holds.
 LEVELS = {

@@ -3,7 +3,7 @@
 from helpers.paths import STRUCTURES
 from omegaconf import OmegaConf
 
-from metatrain_dos.data.dataset import Discretization, write_dataset
+from metatrain_dos.data.dataset import TargetSpec, write_dataset
 from metatrain_dos.data.readers import read_extxyz
 
 
@@ -48,11 +48,11 @@ def make_folder(folder, architecture, loss=YAML_OF_THE_PAPER):
         "validation_set": calculations[10:13],
         "test_set": calculations[13:],
     }
-    discretization = Discretization.covering(calculations)
+    spec = TargetSpec.covering(calculations)
     path = write_dataset(
         folder,
         splits,
-        discretization,
+        spec,
         architecture=architecture,
         model=MODELS[architecture],
         training={"num_epochs": 2, "batch_size": 4, "log_interval": 1},
@@ -65,7 +65,7 @@ def make_folder(folder, architecture, loss=YAML_OF_THE_PAPER):
     section = OmegaConf.create(loss).loss
     options.architecture.training.loss = section
     OmegaConf.save(options, path)
-    return discretization
+    return spec
 
 
 def extensions(folder):

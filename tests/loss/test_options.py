@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel
 
 from metatrain_dos import MaskedDOSLoss
-from metatrain_dos.loss.options import MaskedDOSHypers, closest, validate_hypers
+from metatrain_dos.loss.options import MaskedDOSHypers, validate_hypers
 
 
 def make(**options):
@@ -135,8 +135,3 @@ def test_a_schema_without_descriptions_is_readable():
 
     with pytest.raises(ValueError, match=r"'sharpness' must be .*integer"):
         validate_hypers(Plain, {"sharpness": "x"}, loss_type="plain")
-
-
-def test_closest():
-    assert closest("MASKEDDOS", ["mse", "masked_dos"]) == "masked_dos"
-    assert closest("huber", ["mse", "masked_dos"]) is None

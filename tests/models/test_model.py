@@ -24,8 +24,8 @@ ROUNDING = {"rtol": 1e-4, "atol": 1e-5}
 # model ends at once when the package that they come from is imported later.
 @pytest.fixture(scope="module")
 def pet(train):
-    folder, _, discretization = train("pet")
-    return folder, discretization, ase.io.read(folder / "test.xyz", ":")
+    folder, _, spec = train("pet")
+    return folder, spec, ase.io.read(folder / "test.xyz", ":")
 
 
 def predict(model, structures, **options):
@@ -33,11 +33,11 @@ def predict(model, structures, **options):
 
 
 def test_file_and_checkpoint_are_the_same(pet):
-    folder, discretization, structures = pet
+    folder, spec, structures = pet
     exported = DOSModel.load(folder / "model.pt")
     checkpoint = DOSModel.load(folder / "model.ckpt")
     assert exported.target == checkpoint.target == "mtt::dos"
-    assert exported.columns == checkpoint.columns == discretization.columns
+    assert exported.columns == checkpoint.columns == spec.columns
     for one, other in zip(
         predict(exported, structures), predict(checkpoint, structures), strict=True
     ):
@@ -147,7 +147,7 @@ class TestMistakes:
 
 class TestAxis:
     def test_next_to_the_model_or_the_data(self, pet, tmp_path):
-        folder, discretization, _ = pet
+        folder, spec, _ = pet
         shutil.copy(folder / "model.pt", tmp_path)
         lone = DOSModel.load(tmp_path / "model.pt")
         for axis in (
@@ -157,16 +157,16 @@ class TestAxis:
             find_axis(lone, grid=folder),
             find_axis(lone, grid=folder / "grid.json"),
         ):
-            np.testing.assert_allclose(axis.energies, discretization.energies)
-            assert axis.grid == discretization.grid
+            np.testing.assert_allclose(axis.energies, spec.energies)
+            assert axis.grid == spec.grid
 
     def test_from_the_loss_of_the_training(self, pet, tmp_path):
-        folder, discretization, _ = pet
+        folder, spec, _ = pet
         shutil.copy(folder / "model.ckpt", tmp_path)
         model = DOSModel.load(tmp_path / "model.ckpt")
         axis = find_axis(model)
         assert (axis.spacing, axis.extra_targets) == (0.05, 200)
-        assert axis.grid.size == discretization.grid.size
+        assert axis.grid.size == spec.grid.size
         wanted = r"the loss of the training does not say; .*`origin`"
         with pytest.raises(ValueError, match=wanted):
             _ = axis.energies
@@ -197,7 +197,7 @@ class TestAxis:
         assert training_loss(model) is None
 
     def test_mistakes(self, pet, tmp_path):
-        folder, discretization, _ = pet
+        folder, spec, _ = pet
         shutil.copy(folder / "model.pt", tmp_path)
         model = DOSModel.load(tmp_path / "model.pt")
         message = "found none; give its path with --grid, or both --grid-spacing and"
@@ -210,8 +210,8 @@ class TestAxis:
         with pytest.raises(ValueError, match="spacing: expected an energy > 0"):
             PredictionAxis(columns=10, extra_targets=2, spacing=0.0)
         text = (folder / "grid.json").read_text()
-        size = f'"size": {discretization.grid.size}'
+        size = f'"size": {spec.grid.size}'
         (tmp_path / "grid.json").write_text(text.replace(size, '"size": 7'))
-        message = f"expected the {discretization.columns} columns that the model has"
+        message = f"expected the {spec.columns} columns that the model has"
         with pytest.raises(ValueError, match=message):
             find_axis(model)

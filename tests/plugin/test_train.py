@@ -59,7 +59,7 @@ class TestTraining:
 
     def test_logged_loss_is_the_loss(self, trained):
         """The validation loss of the best model, once more from its predictions."""
-        folder, _, discretization = trained
+        folder, _, spec = trained
         (folder / "validate.yaml").write_text("systems: validation.xyz\n")
         status, output = mtt(
             *("eval", "model.pt", "validate.yaml", "-o", "validation.mts"),
@@ -74,10 +74,10 @@ class TestTraining:
 
         # Without targets, metatrain may write atoms; a system is their sum.
         systems = block.samples.column("system").long()
-        values = torch.zeros(len(frames), discretization.columns, dtype=torch.float64)
+        values = torch.zeros(len(frames), spec.columns, dtype=torch.float64)
         values.index_add_(0, systems, block.values.to(torch.float64))
 
-        extra = discretization.extra_targets
+        extra = spec.extra_targets
         targets = torch.tensor(np.array([f.info["dos"] for f in frames]))[:, extra:]
         mask = torch.tensor(np.array([f.info["dos_mask"] for f in frames]))[:, extra:]
         terms, shift = weighted_terms(

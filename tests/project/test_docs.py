@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from metatrain_dos.commands.check import check
 from metatrain_dos.commands.main import METATRAIN_COMMANDS, main
-from metatrain_dos.data.dataset import SETS, training_options
-from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.data.dataset import SPLITS, training_options
+from metatrain_dos.data.target_spec import TargetSpec
 from metatrain_dos.loss.options import MaskedDOSHypers, validate_hypers
 
 
@@ -119,9 +119,9 @@ class TestQuickStart:
             piece = {"architecture": {"training": piece}}
         given = OmegaConf.to_container(OmegaConf.load(folder / "dos" / "options.yaml"))
         if "mtt::dos_up" in text:
-            made = Discretization.read(folder / "dos" / "grid.json")
+            made = TargetSpec.read(folder / "dos" / "grid.json")
             made = dataclasses.replace(made, spin_resolved=True)
-            files = {name: given[name]["systems"]["read_from"] for name in SETS}
+            files = {name: given[name]["systems"]["read_from"] for name in SPLITS}
             given = training_options(made, files)
         if "name" in piece.get("architecture", {}):
             del given["architecture"]  # of another architecture
@@ -150,7 +150,7 @@ def accept(given, piece):
     architectures.check_architecture_options(
         name, OmegaConf.to_container(options.architecture)
     )
-    for each in SETS:
+    for each in SPLITS:
         omegaconf.expand_dataset_config(options[each])
     training = omegaconf.expand_loss_config(options).architecture.training
     assert training.loss

@@ -15,7 +15,7 @@ from metatrain_dos import (
 from metatrain_dos.data.calculation import Calculation
 from metatrain_dos.data.dataset import write_dataset
 from metatrain_dos.data.readers import read_calculations
-from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.data.target_spec import TargetSpec
 
 
 calculations = list(read_calculations("structures.xyz"))
@@ -28,8 +28,8 @@ one = calculations[0]
 assert_type(density_of_states(one.eigenvalues, one.kpoint_weights, grid), np.ndarray)
 assert_type(trust_mask(one.eigenvalues, grid), np.ndarray)
 
-made = Discretization.covering(calculations)
-assert_type(made, Discretization)
+made = TargetSpec.covering(calculations)
+assert_type(made, TargetSpec)
 assert_type(write_dataset("dos", {"training_set": calculations}, made), Path)
 
 

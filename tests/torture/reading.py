@@ -20,9 +20,9 @@ import numpy as np
 from metatrain_dos.data.dataset import training_frame
 from metatrain_dos.data.readers import READERS, Reader, netcdf, read_calculations
 from metatrain_dos.data.samples import samples
-from metatrain_dos.data.target_spec import Discretization
+from metatrain_dos.data.target_spec import TargetSpec
 from metatrain_dos.models.evaluation_data import find_data
-from metatrain_dos.utils.files import brief
+from metatrain_dos.utils.text import shorten
 
 
 SECONDS = 20
@@ -109,7 +109,7 @@ def read_data(path):
             assert len(sample.atoms) > 0 and np.isfinite(sample.atoms.positions).all()
             count += 1
     except Exception as error:
-        return {"count": count, "message": brief(error)}
+        return {"count": count, "message": shorten(error)}
     return {"count": count}
 
 
@@ -138,7 +138,7 @@ def check(calculation):
 def _use(calculation):
     """Make the entry of a data set; say why where that is not possible."""
     try:
-        frame = training_frame(calculation, Discretization.covering([calculation]))
+        frame = training_frame(calculation, TargetSpec.covering([calculation]))
     except ValueError as error:
         return str(error)
     assert np.isfinite(frame.info["dos"]).all()

@@ -11,9 +11,9 @@ from helpers.level_model import CHOICES, write_model
 from hostile_data import MEMMAPS, ZIPS
 from hostile_texts import TEXTS
 
-from metatrain_dos.data.dataset import SETS, write_dataset
+from metatrain_dos.data.dataset import SPLITS, write_dataset
 from metatrain_dos.data.readers import Calculation
-from metatrain_dos.data.writers import FORMATS
+from metatrain_dos.data.writers import DATASET_FORMATS
 
 
 MEMBERS = {
@@ -30,8 +30,8 @@ def made(tmp_path_factory):
     each = Calculation(
         molecule("H2"), [[[-5.0, 1.0, 1.0, 2.0]]], [2.0], n_electrons=2.0
     )
-    for kind in FORMATS:
-        splits = {name: [each] * 4 for name in SETS}
+    for kind in DATASET_FORMATS:
+        splits = {name: [each] * 4 for name in SPLITS}
         write_dataset(folder / kind, splits, CHOICES, format=kind)
     write_model(folder)
     return folder
@@ -54,7 +54,7 @@ def check(command, folder, kind):
 def evaluate(command, folder, kind):
     """Evaluate a data set; give its exit status and its message."""
     more = ("-o", "report", "--device", "cpu", "--grid", f"{kind}/grid.json")
-    data = f"{kind}/test{FORMATS[kind].suffix}"
+    data = f"{kind}/test{DATASET_FORMATS[kind].suffix}"
     status, _, err = command(folder, "evaluate", "model.pt", data, *more)
     assert status in (0, 1), err
     if status == 1:
@@ -65,17 +65,17 @@ def evaluate(command, folder, kind):
 
 
 def test_good_data(command, folder, amount):
-    for kind in amount(["memmap"], FORMATS):
+    for kind in amount(["memmap"], DATASET_FORMATS):
         _, out = check(command, folder, kind)
         assert "cannot be read" not in out, out
         status, err = evaluate(command, folder, kind)
         assert status == 0, err
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", DATASET_FORMATS)
 def test_damage(reader, folder, amount, seed, tally, kind):
     """What both commands read with survives random damage."""
-    data = folder / kind / f"test{FORMATS[kind].suffix}"
+    data = folder / kind / f"test{DATASET_FORMATS[kind].suffix}"
     before = snapshot(folder)
     whole = reader(data, True)
     assert whole["count"] == 4
@@ -99,7 +99,7 @@ def test_damage(reader, folder, amount, seed, tally, kind):
     assert snapshot(folder) == before
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", DATASET_FORMATS)
 def test_damage_for_commands(command, folder, amount, seed, tally, kind):
     """And so do the commands, which end with an exit status."""
     path = folder / kind / MEMBERS[kind][0]
@@ -163,7 +163,7 @@ def test_xyz(refused, folder, amount):
 
 
 def test_what_is_no_file(refused, folder, amount):
-    for kind in amount(["memmap"], FORMATS):
+    for kind in amount(["memmap"], DATASET_FORMATS):
         for member in amount(MEMBERS[kind][2:3], MEMBERS[kind]):
             path = folder / kind / member
             whole = path.read_bytes()

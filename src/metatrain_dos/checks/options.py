@@ -7,8 +7,9 @@ from omegaconf import OmegaConf
 
 from ..data.dataset import RECOMMENDED_INT_WEIGHT
 from ..data.options_file import Keys, OptionsFile, dotted
-from ..loss.options import MaskedDOSHypers, closest, validate_hypers
+from ..loss.options import MaskedDOSHypers, validate_hypers
 from ..plugin.validation import InvalidLossOptionsError
+from ..utils.text import closest
 from .findings import Finding, Severity
 
 

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from ..data.dataset import SETS
+from ..data.dataset import SPLITS
 from ..data.options_file import Keys, OptionsFile
 from ..data.samples import samples
 from ..data.sections import Section, read_sections
 from ..loss.options import MaskedDOSHypers
 from ..plugin.registry import register_entry_points
-from ..utils.files import brief
 from ..utils.progress import progress
+from ..utils.text import shorten
 from .findings import Finding
 from .inspection import Inspection
 from .messages import findings_of
@@ -77,7 +77,7 @@ def diagnose(options: OptionsFile) -> Diagnosis:
 def _read_all_sections(checks: OptionChecks) -> list[Section]:
     """Expand all data sets that are named, and look whether their files are there."""
     sections = []
-    for name in SETS:
+    for name in SPLITS:
         try:
             sections += read_sections(checks.options, name)
         except Exception as error:  # metatrain raises many kinds
@@ -104,7 +104,7 @@ def _cannot_be_read(
     checks.add(
         "error",
         keys,
-        f"cannot be read: {where}{brief(error)}",
+        f"cannot be read: {where}{shorten(error)}",
         "`mtt train` reads the same files",
         "correct the path, or write the file again",
     )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..data.dataset import Discretization
+from ..data.dataset import TargetSpec
 from ..data.options_file import loss_keys
 from ..data.sections import Section
 from ..loss.options import MaskedDOSHypers
@@ -119,7 +119,7 @@ def check_grids(
         if not path.exists():
             continue
         try:
-            written = Discretization.read(path)
+            written = TargetSpec.read(path)
         except (ValueError, OSError) as error:
             checks.add(
                 "warning",
@@ -135,7 +135,7 @@ def check_grids(
 def _compare_with_grid(
     checks: OptionChecks,
     path: Path,
-    written: Discretization,
+    written: TargetSpec,
     target: str,
     hypers: MaskedDOSHypers,
 ) -> None:

@@ -1,7 +1,6 @@
 """Turn finished calculations into a data set that ``mtt train`` trains on."""
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
@@ -16,9 +15,9 @@ from ..data.prepare.pipeline import assemble, collect
 from ..data.prepare.report import Report
 from ..data.prepare.split import parse_fractions, split
 from ..data.prepare.workers import open_workers
-from ..data.target_spec import Discretization
+from ..data.target_spec import TargetSpec
 from ..figures import plot_trusted_ranges
-from ..utils.atomic import unfinished
+from ..utils.atomic import atomic_folder
 from .prepare_arguments import CHOICES
 from .prepare_arguments import add_arguments as add_arguments
 
@@ -96,57 +95,52 @@ def prepare(plan: Plan) -> Report:
         if not value >= 0:
             raise ValueError(f"{name}: expected a number >= 0, got {value}; change it")
     given = None if plan.like is None else _like(plan)
-    with unfinished(plan.output) as work:
+    with atomic_folder(plan.output, resume=True) as made:
         sources = find_sources(
-            plan.sources, lists=plan.lists, leave_out=[plan.output, work]
+            plan.sources, lists=plan.lists, leave_out=[plan.output, made.parent]
         )
         labels = dict.fromkeys(
             ["material", *filter(None, [plan.group_by, plan.stratify_by])]
         )
         # Workers may run elsewhere, where another folder is the current one.
-        spool, made = work.resolve() / "spool", work / "dataset"
+        spool = made.parent.resolve() / "cache"
         with open_workers(plan.workers, plan.scheduler) as workers:
             catalogue = collect(
                 sources, spool, tuple(labels), workers, strict=plan.strict
             )
-            discretization = given or _discretization(plan, catalogue)
-            problems = list(catalogue.problems(discretization))
+            spec = given or _spec(plan, catalogue)
+            problems = list(catalogue.problems(spec))
             if problems and plan.strict:
                 first = problems[0]
                 raise ValueError(
                     f"{first.source}, structure {first.number}: {first.reason}"
                 )
-            split_of = _split(plan, fractions, catalogue, discretization)
-            shutil.rmtree(made, ignore_errors=True)
-            made.mkdir()
+            split_of = _split(plan, fractions, catalogue, spec)
             assemble(
                 made,
                 catalogue,
                 split_of,
-                discretization,
+                spec,
                 spool,
                 workers,
                 format=plan.format,
             )
-        _draw(made / "trusted-ranges.png", catalogue, split_of, discretization)
+        _draw(made / "trusted-ranges.png", catalogue, split_of, spec)
         files = [path for path in made.rglob("*") if path.is_file()]
         report = Report(
             catalogue,
             split_of,
-            discretization,
+            spec,
             problems,
             tolerance=plan.tolerance,
             format=plan.format,
             disk=sum(path.stat().st_size for path in files),
         )
         report.write(made / "report.json")
-        # The one step after which there is a data set.
-        made.rename(plan.output)
-        shutil.rmtree(work)
     return report
 
 
-def _like(plan: Plan) -> Discretization:
+def _like(plan: Plan) -> TargetSpec:
     """Take the choices of another data set."""
     for name, option in CHOICES.items():
         if getattr(plan, name) is not None:
@@ -156,7 +150,7 @@ def _like(plan: Plan) -> Discretization:
             )
     path = Path(plan.like or "")
     try:
-        return Discretization.read(path / "grid.json" if path.is_dir() else path)
+        return TargetSpec.read(path / "grid.json" if path.is_dir() else path)
     except OSError as error:
         raise ValueError(
             f"--like: expected a data set with a grid.json, but it cannot be read "
@@ -164,25 +158,25 @@ def _like(plan: Plan) -> Discretization:
         ) from error
 
 
-def _discretization(plan: Plan, catalogue: Catalogue) -> Discretization:
+def _spec(plan: Plan, catalogue: Catalogue) -> TargetSpec:
     """Make the grid that covers all structures that say what is asked of them."""
     choices = {name: getattr(plan, name) for name in CHOICES}
     choices = {name: value for name, value in choices.items() if value is not None}
-    return catalogue.discretization(**choices)
+    return catalogue.spec(**choices)
 
 
 def _split(
     plan: Plan,
     fractions: Sequence[float],
     catalogue: Catalogue,
-    discretization: Discretization,
+    spec: TargetSpec,
 ) -> np.ndarray:
     """Give each structure the number of its split, or -1."""
-    usable = catalogue.usable(discretization)
+    usable = catalogue.usable(spec)
     if not usable.any():
         raise ValueError(
             "SOURCES: expected structures that fit the grid, got none of "
-            f"{len(usable)}; compare them with {discretization.grid}"
+            f"{len(usable)}; compare them with {spec.grid}"
         )
     groups, strata = (
         None if name is None else _numbers(catalogue, option, name)
@@ -224,18 +218,18 @@ def _draw(
     path: Path,
     catalogue: Catalogue,
     split_of: np.ndarray,
-    discretization: Discretization,
+    spec: TargetSpec,
 ) -> None:
     """Draw the trusted ranges of the structures of a data set."""
     used = split_of >= 0
-    zeros = catalogue.zeros(discretization.reference)[used]
+    zeros = catalogue.zeros(spec.reference)[used]
     numbers, names = catalogue.labels("material")
     figure = plot_trusted_ranges(
         catalogue.facts["lowest"][used] - zeros,
-        catalogue.trusted(discretization)[used],
+        catalogue.trusted(spec)[used],
         numbers[used],
         names,
         fermi_levels=catalogue.facts["fermi"][used] - zeros,
-        grid=discretization.grid,
+        grid=spec.grid,
     )
     figure.savefig(path, dpi=110)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..data.dos import DEFAULT_SMEARING, DEFAULT_TRUST_MARGIN
 from ..data.references import REFERENCES
 from ..data.target_spec import DEFAULT_EXTRA_TARGETS
-from ..data.writers import FORMATS
+from ..data.writers import DATASET_FORMATS
 from ..loss.options import DEFAULT_SPACING
 
 
@@ -146,7 +146,7 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
     """Add what has no influence on the numbers."""
     group.add_argument(
         "--format",
-        choices=list(FORMATS),
+        choices=list(DATASET_FORMATS),
         default="xyz",
         help="xyz is extended XYZ, to be read by people; zip (metatrain's DiskDataset) "
         "and memmap (single precision) are for sets larger than memory (default "

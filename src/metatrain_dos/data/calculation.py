@@ -7,7 +7,7 @@ from typing import Any
 import ase
 import numpy as np
 
-from ..utils.files import shortened
+from ..utils.text import shorten
 
 
 # Printed weights are rounded, so that they do not sum to exactly 1 or 2.
@@ -187,7 +187,7 @@ def _finite_number(name: str, value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(
-            f"{name}: expected a number or None, got {shortened(value)}; leave "
+            f"{name}: expected a number or None, got {shorten(value)}; leave "
             "it out if it is not known"
         )
     number = float(value)

@@ -10,14 +10,14 @@ from omegaconf import OmegaConf
 
 from .calculation import Calculation
 from .references import highest_occupied, reference_energy
-from .target_spec import TARGET, Discretization
-from .writers import FORMATS
+from .target_spec import TARGET, TargetSpec
+from .writers import DATASET_FORMATS
 
 
 __all__ = [
-    "SETS",
+    "SPLITS",
     "TARGET",
-    "Discretization",
+    "TargetSpec",
     "dataset_section",
     "info_keys",
     "target_key",
@@ -27,7 +27,7 @@ __all__ = [
     "write_options",
 ]
 
-SETS = ("training_set", "validation_set", "test_set")
+SPLITS = ("training_set", "validation_set", "test_set")
 """Sections of an options file that name data."""
 
 # The default of the loss, that of metatrain, lets the cumulative term outweigh the DOS
@@ -39,9 +39,7 @@ RECOMMENDED_INT_WEIGHT = 0.01
 DECIMALS = 6
 
 
-def training_frame(
-    calculation: Calculation, discretization: Discretization
-) -> ase.Atoms:
+def training_frame(calculation: Calculation, spec: TargetSpec) -> ase.Atoms:
     """
     Make the structure, DOS and mask that ``mtt train`` reads.
 
@@ -49,54 +47,54 @@ def training_frame(
     has as many columns as its target.
 
     :param calculation: structure and eigenvalues
-    :param discretization: grid and padding
+    :param spec: grid and padding
     :return: structure with ``dos`` (states/eV) and ``dos_mask`` in its info, and
         where they are known, ``n_electrons`` and ``highest_occupied`` (eV, on the axis
         of the grid)
     """
-    front = discretization.extra_targets
+    front = spec.extra_targets
     atoms = calculation.atoms.copy()
     # To metatrain, an axis is periodic where it is not zero.
     atoms.cell[~atoms.pbc] = 0.0
-    for target, (dos, mask) in discretization.rows(calculation).items():
+    for target, (dos, mask) in spec.rows(calculation).items():
         key = target_key(target)
         atoms.info[key] = np.pad(np.round(dos, DECIMALS), (front, 0))
         atoms.info[f"{key}_mask"] = np.pad(mask, (front, 0))
     occupied = highest_occupied(calculation)
     if occupied is not None:
-        zero = reference_energy(calculation, discretization.reference)
+        zero = reference_energy(calculation, spec.reference)
         atoms.info["highest_occupied"] = round(occupied - zero, DECIMALS)
     if calculation.n_electrons is not None:
         atoms.info["n_electrons"] = calculation.n_electrons
     return atoms
 
 
-def info_keys(discretization: Discretization) -> tuple[str, ...]:
+def info_keys(spec: TargetSpec) -> tuple[str, ...]:
     """
     Name what :func:`training_frame` adds to the info of a structure for training.
 
-    :param discretization: grid and padding
+    :param spec: grid and padding
     :return: names of targets and masks
     """
-    keys = [target_key(target) for target in discretization.targets]
+    keys = [target_key(target) for target in spec.targets]
     return (*keys, *(f"{key}_mask" for key in keys))
 
 
-def dataset_section(file: str, discretization: Discretization) -> dict[str, Any]:
+def dataset_section(file: str, spec: TargetSpec) -> dict[str, Any]:
     """
     Describe a file of training frames as the options file of ``mtt train`` does.
 
     :param file: name of the extended XYZ or zip file, or of the memory-mapped folder
-    :param discretization: grid and padding
+    :param spec: grid and padding
     :return: content of ``training_set`` and its like
     """
     common = {
         "quantity": "",
         "sample_kind": "system",
         "type": "scalar",
-        "num_subtargets": discretization.columns,
+        "num_subtargets": spec.columns,
     }
-    targets = discretization.targets
+    targets = spec.targets
     return {
         "systems": {"read_from": file, "length_unit": "angstrom"},
         "targets": {
@@ -115,7 +113,7 @@ def dataset_section(file: str, discretization: Discretization) -> dict[str, Any]
 
 
 def training_options(
-    discretization: Discretization,
+    spec: TargetSpec,
     files: Mapping[str, str],
     *,
     architecture: str = "pet",
@@ -130,7 +128,7 @@ def training_options(
     below the lowest state, and the best model is the one of the lowest loss, because
     the errors that metatrain prints know nothing of the alignment.
 
-    :param discretization: grid and padding
+    :param spec: grid and padding
     :param files: name of the file for each of ``training_set``, ``validation_set`` and
         ``test_set``
     :param architecture: name of the architecture
@@ -141,13 +139,13 @@ def training_options(
     """
     loss = {
         "type": "masked_dos",
-        "extra_targets": discretization.extra_targets,
-        "grid_spacing": discretization.grid.spacing,
+        "extra_targets": spec.extra_targets,
+        "grid_spacing": spec.grid.spacing,
         "int_weight": RECOMMENDED_INT_WEIGHT,
         "reduction": "mean",
         **(loss or {}),
     }
-    targets = discretization.targets
+    targets = spec.targets
     return {
         "architecture": {
             "name": architecture,
@@ -160,25 +158,25 @@ def training_options(
                 "loss": {target: dict(loss) for target in targets},
             },
         },
-        **{name: dataset_section(file, discretization) for name, file in files.items()},
+        **{name: dataset_section(file, spec) for name, file in files.items()},
     }
 
 
 def write_options(
-    folder: Path, discretization: Discretization, files: Mapping[str, str], **more: Any
+    folder: Path, spec: TargetSpec, files: Mapping[str, str], **more: Any
 ) -> Path:
     """
     Write ``grid.json`` and ``options.yaml`` next to the files of a data set.
 
     :param folder: folder of the data set
-    :param discretization: grid and padding
+    :param spec: grid and padding
     :param files: name of the file for each of ``training_set``, ``validation_set`` and
         ``test_set``
     :param more: further keywords of :func:`training_options`
     :return: path of the options file
     """
-    discretization.write(folder / "grid.json")
-    content = training_options(discretization, files, **more)
+    spec.write(folder / "grid.json")
+    content = training_options(spec, files, **more)
     path = folder / "options.yaml"
     OmegaConf.save(OmegaConf.create(content), path)
     return path
@@ -187,7 +185,7 @@ def write_options(
 def write_dataset(
     folder: str | Path,
     splits: Mapping[str, Sequence[Calculation]],
-    discretization: Discretization,
+    spec: TargetSpec,
     *,
     format: str = "xyz",
     **options: Any,
@@ -198,23 +196,23 @@ def write_dataset(
     :param folder: where to, made if it is not there; it then holds ``options.yaml``,
         ``grid.json`` and one file for each split
     :param splits: calculations of ``training_set``, ``validation_set``, ``test_set``
-    :param discretization: grid and padding
-    :param format: one of :data:`~metatrain_dos.data.writers.FORMATS`
+    :param spec: grid and padding
+    :param format: one of :data:`~metatrain_dos.data.writers.DATASET_FORMATS`
     :param options: keywords of :func:`training_options`
     :return: path of the options file
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    keys = info_keys(discretization)
-    kind = FORMATS[format]
+    keys = info_keys(spec)
+    kind = DATASET_FORMATS[format]
     files = {name: name.removesuffix("_set") + kind.suffix for name in splits}
     for name, calculations in splits.items():
         writer = kind(folder / files[name], keys)
         for calculation in calculations:
-            frame = training_frame(calculation, discretization)
+            frame = training_frame(calculation, spec)
             writer.write(kind.encode(frame, keys))
         writer.close()
-    return write_options(folder, discretization, files, **options)
+    return write_options(folder, spec, files, **options)
 
 
 def target_key(target: str) -> str:

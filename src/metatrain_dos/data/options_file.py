@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..utils.files import read_text
+from ..utils.text import shorten
 
 
 Keys = tuple[str | int, ...]
@@ -68,7 +69,7 @@ class OptionsFile:
             RecursionError,
         ) as error:
             raise UnusableOptionsError(
-                f"{path}: expected YAML, got {_one_line(error)}; correct the file there"
+                f"{path}: expected YAML, got {shorten(error)}; correct the file there"
             ) from error
         if content is None:
             raise UnusableOptionsError(
@@ -174,11 +175,3 @@ def _collect_lines(
         for position, item in enumerate(node.value):
             lines[(*keys, position)] = item.start_mark.line + 1
             _collect_lines(item, (*keys, position), lines, parents)
-
-
-def _one_line(error: Exception) -> str:
-    """Say what is wrong with a file in one line, with its line number if known."""
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    line = f"line {mark.line + 1}: " if mark else ""
-    return line + " ".join(str(problem).split())

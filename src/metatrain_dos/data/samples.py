@@ -10,7 +10,8 @@ import ase
 import numpy as np
 from omegaconf import OmegaConf
 
-from ..utils.files import check_kind, shortened
+from ..utils.files import refuse_special_file
+from ..utils.text import shorten
 from .archives import check_archive, check_dataset
 from .calculation import check_structure
 from .readers.extxyz import read_structures
@@ -62,7 +63,7 @@ def samples(section: Section, target: str) -> Iterator[Sample]:
     mask = f"{target}_mask"
     names = [target, mask] if mask in section.entries else [target]
     for file in (section.source, *(section.entries[n]["read_from"] for n in names)):
-        check_kind(file)
+        refuse_special_file(file)
     if section.source.suffix == ".zip":
         found = _from_zip(section, names)
     elif section.source.is_dir():
@@ -112,7 +113,7 @@ def _from_memmap(section: Section, names: list[str]) -> Structures:
     """Read metatrain's memory-mapped arrays, with the width that the files have."""
     folder = section.source
     for file in folder.iterdir():
-        check_kind(file)
+        refuse_special_file(file)
     ends = _read_ends(folder)
     types = np.memmap(folder / "a.bin", dtype="int32", mode="r", shape=(int(ends[-1]),))
     positions = np.memmap(folder / "x.bin", "float32", "r", shape=(len(types), 3))
@@ -156,7 +157,7 @@ def _read_ends(folder: Path) -> np.ndarray:
     if count.shape or count != len(ends) - 1:
         raise ValueError(
             f"expected {folder / 'ns.npy'} to say {len(ends) - 1}, the number of "
-            f"structures in na.npy, got {shortened(count)}; write it again"
+            f"structures in na.npy, got {shorten(count)}; write it again"
         )
     return ends
 

@@ -55,7 +55,7 @@ class Section:
 
 def read_sections(options: OptionsFile, name: str) -> list[Section]:
     """
-    Expand one of :data:`~metatrain_dos.data.dataset.SETS`.
+    Expand one of :data:`~metatrain_dos.data.dataset.SPLITS`.
 
     :param options: the options file
     :param name: which of them

@@ -37,7 +37,7 @@ EMPTY_MARGIN = 5.0
 
 
 @dataclass(frozen=True)
-class Discretization:
+class TargetSpec:
     """
     Hold the choices that turn eigenvalues into columns of numbers.
 
@@ -86,7 +86,7 @@ class Discretization:
         trust_margin: float = DEFAULT_TRUST_MARGIN,
         reference: str = "raw",
         **choices: Any,
-    ) -> "Discretization":
+    ) -> "TargetSpec":
         """
         Choose the grid that holds everything that can be trusted of some calculations.
 
@@ -124,7 +124,7 @@ class Discretization:
     @classmethod
     def spanning(
         cls, lowest: float, highest: float, *, spacing: float, **choices: Any
-    ) -> "Discretization":
+    ) -> "TargetSpec":
         """
         Choose the grid for a range of energies.
 
@@ -143,7 +143,7 @@ class Discretization:
         return cls(grid=EnergyGrid.covering(first, highest, spacing), **choices)
 
     @classmethod
-    def read(cls, path: str | Path) -> "Discretization":
+    def read(cls, path: str | Path) -> "TargetSpec":
         """
         Read the choices that :meth:`write` has written.
 

@@ -152,7 +152,7 @@ class MemmapWriter:
         np.save(self._path / "na.npy", np.array(self._atoms, dtype=np.int64))
 
 
-FORMATS: dict[str, type[Writer]] = {
+DATASET_FORMATS: dict[str, type[Writer]] = {
     "xyz": ExtxyzWriter,
     "zip": DiskDatasetWriter,
     "memmap": MemmapWriter,

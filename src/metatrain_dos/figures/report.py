@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ from ..models.error_table import ErrorTable
 from ..models.evaluation_data import find_data
 from ..models.model import DOSModel
 from ..models.selection import choose, collect
+from ..utils.atomic import atomic_folder
 from ..utils.progress import progress
-from .folder import CSV, FIGURES, JSON, PAGE, report_folder
 from .plan import Plan
 from .report_figures import draw
 from .report_page import SUMMARY, format_number, write_page
 
+
+PAGE, CSV, JSON, FIGURES = "report.html", "errors.csv", "errors.json", "figures"
+"""Content of the folder of a report."""
 
 # Materials that are listed on the terminal.
 SHOWN = 10
@@ -33,7 +37,7 @@ def evaluate(plan: Plan) -> list[str]:
     :return: what to say on the terminal
     :raises ValueError: if model and data do not fit, or the folder is not free
     """
-    with report_folder(plan.output) as folder:
+    with atomic_folder(plan.output, is_replaceable=_is_report) as folder:
         model = DOSModel.load(
             plan.model,
             target=plan.target,
@@ -84,6 +88,12 @@ def evaluate(plan: Plan) -> list[str]:
         }
         table.write_json(folder / JSON, head)
     return [*_summary(table, facts), *warnings, f"report: {plan.output / PAGE}"]
+
+
+def _is_report(folder: Path) -> bool:
+    """Tell whether a folder holds nothing but an older report."""
+    names = {path.name for path in folder.iterdir()}
+    return PAGE in names and names <= {PAGE, CSV, JSON, FIGURES}
 
 
 def _tail_weight(plan: Plan, loss: MaskedDOSHypers | None) -> float:

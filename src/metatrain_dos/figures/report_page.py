@@ -94,7 +94,9 @@ def write_page(
     :param zeros_known: whether energies are relative to the highest occupied state
     :return: HTML
     """
-    template = Template(files(__package__).joinpath("report_page.html").read_text("utf-8"))
+    template = Template(
+        files(__package__).joinpath("report_page.html").read_text("utf-8")
+    )
     rows = list(table.rows())
     order = sorted(range(len(rows)), key=lambda i: -(rows[i]["relative_rmse"] or 0.0))
     shown = [rows[i] for i in sorted(order[:MOST_ROWS])]

@@ -1,6 +1,5 @@
 """The options of the ``masked_dos`` loss, and what is said when one is wrong."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,6 +15,8 @@ from pydantic import (
     field_validator,
 )
 
+from ..utils.text import closest, shorten
+
 
 DEFAULT_SPACING = 0.05
 """Distance between two energies (eV) unless the user asks for another one."""
@@ -23,9 +24,6 @@ DEFAULT_SPACING = 0.05
 # YAML 1.1, and so PyYAML, takes `1e-4` for text because it has no decimal point. To
 # OmegaConf, and to whoever wrote it, it is a number.
 EXPONENT_TEXT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
-
-# Longest piece of a wrong value that is repeated in a message.
-SHOWN_CHARACTERS = 60
 
 
 def _number(value: Any) -> Any:
@@ -131,26 +129,11 @@ def validate_hypers(
         for detail in error.errors(include_url=False, include_context=False):
             name = str(detail["loc"][0])
             problems.setdefault(name, _describe(schema, name, detail))
-        where = f" of target {_shown(target)}" if target else ""
+        where = f" of target {shorten(target)}" if target else ""
         message = f"Invalid options for loss {loss_type!r}{where}: "
         message += "; ".join(problems.values())
         known = ", ".join(sorted(set(schema.model_fields) - {"gradients"}))
         raise ValueError(f"{message}; the options are {known}.") from None
-
-
-def closest(word: str, known: list[str]) -> str | None:
-    """
-    Find the known word that a mistyped one most likely stands for.
-
-    :param word: what the user wrote
-    :param known: the words it may stand for
-    :return: the closest one, or ``None`` where none is close
-    """
-    folded = {name.lower().replace("_", ""): name for name in known}
-    matches = difflib.get_close_matches(
-        word.lower().replace("_", "").replace("-", ""), list(folded), n=1, cutoff=0.6
-    )
-    return folded[matches[0]] if matches else None
 
 
 def _describe(schema: type[BaseModel], name: str, detail: Any) -> str:
@@ -158,21 +141,10 @@ def _describe(schema: type[BaseModel], name: str, detail: Any) -> str:
     if name not in schema.model_fields:
         match = closest(name, list(schema.model_fields))
         hint = f" (did you mean '{match}'?)" if match else ""
-        return f"unknown option {_shown(name)}{hint}"
+        return f"unknown option {shorten(name)}{hint}"
     expected = schema.model_fields[name].description or detail["msg"]
-    got = f"got {_shown(detail['input'])} ({type(detail['input']).__name__})"
+    got = f"got {shorten(detail['input'])} ({type(detail['input']).__name__})"
     reason = ""
     if detail["type"] == "value_error" and name == "reduction":
         expected, reason = "'mean' or 'sum'", ", because training needs a single number"
     return f"'{name}' must be {expected}{reason}, {got}"
-
-
-def _shown(value: Any) -> str:
-    """Repeat a value in a message, shortened."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python refuses to print integers of thousands of digits
-        text = "a very large number"
-    if len(text) > SHOWN_CHARACTERS:
-        text = f"{text[:SHOWN_CHARACTERS]}..."
-    return text

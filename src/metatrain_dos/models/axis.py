@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.grid import EnergyGrid
 from ..data.options_file import OptionsFile, UnusableOptionsError
-from ..data.target_spec import Discretization
+from ..data.target_spec import TargetSpec
 from ..loss.options import MaskedDOSHypers, validate_hypers
 
 
@@ -158,7 +158,7 @@ def _read_grid(file: Path, model: "DOSModel") -> dict[str, Any]:
             f"grid: expected a grid.json, but {file} is no file; give that of the data "
             "set that the model was trained on"
         )
-    made = Discretization.read(file)
+    made = TargetSpec.read(file)
     if made.columns != model.columns:
         raise ValueError(
             f"grid: expected the {model.columns} columns that the model has, but "

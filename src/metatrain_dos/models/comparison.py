@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.samples import Sample, samples
 from ..data.sections import Section
-from ..utils.files import brief
+from ..utils.text import shorten
 from .axis import PredictionAxis
 from .errors import AlignedDOS, align
 from .model import DEFAULT_BATCH_SIZE, DOSModel, check_batch_size
@@ -156,7 +156,7 @@ def _wanted(
         except Exception as error:  # files go wrong in many ways
             raise ValueError(
                 f"data: expected structures with {target!r}, got {section.source}, "
-                f"which cannot be read {last} ({brief(error)}); correct it there"
+                f"which cannot be read {last} ({shorten(error)}); correct it there"
             ) from error
         if sample is None:
             return

@@ -9,7 +9,8 @@ import numpy as np
 import yaml
 from ase.data import atomic_numbers
 
-from ..utils.files import brief, read_text, shortened
+from ..utils.files import read_text
+from ..utils.text import shorten
 
 
 INFO_KEY = "n_electrons"
@@ -70,7 +71,7 @@ def read_valences(valences: str | Mapping[str, float]) -> dict[str, float]:
             pairs = dict(word.partition("=")[::2] for word in words)
     if not isinstance(pairs, Mapping) or not pairs:
         raise ValueError(
-            f"valences: {expected}, got {shortened(valences)}; write it like that"
+            f"valences: {expected}, got {shorten(valences)}; write it like that"
         )
     found = {}
     for symbol, text in pairs.items():
@@ -80,8 +81,8 @@ def read_valences(valences: str | Mapping[str, float]) -> dict[str, float]:
             number = np.nan
         if atomic_numbers.get(str(symbol), 0) < 1 or not 0 <= number < np.inf:
             raise ValueError(
-                f"valences: {expected}, got {shortened(symbol)} with "
-                f"{shortened(text)}; give each "
+                f"valences: {expected}, got {shorten(symbol)} with "
+                f"{shorten(text)}; give each "
                 "element the valence electrons of its pseudopotential"
             )
         found[symbol] = number
@@ -119,7 +120,7 @@ def _read_yaml(path: Path, expected: str) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(
             f"valences: {expected}, got {path}, which cannot be read "
-            f"({brief(error)}); correct it there"
+            f"({shorten(error)}); correct it there"
         ) from error
 
 
@@ -130,7 +131,7 @@ def _number(number: int, atoms: ase.Atoms, key: str) -> float:
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"electrons: expected a number as {key!r} of structure {number}, got "
-            f"{shortened(atoms.info[key])}; correct it, or give valences"
+            f"{shorten(atoms.info[key])}; correct it, or give valences"
         ) from error
 
 

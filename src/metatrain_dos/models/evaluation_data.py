@@ -10,7 +10,8 @@ from ..data.dataset import target_key
 from ..data.options_file import OptionsFile
 from ..data.readers.extxyz import read_structures
 from ..data.sections import Section, read_sections
-from ..utils.files import brief, check_kind
+from ..utils.files import refuse_special_file
+from ..utils.text import shorten
 
 
 def find_data(data: Path, target: str) -> list[Section]:
@@ -28,7 +29,7 @@ def find_data(data: Path, target: str) -> list[Section]:
             f"data: expected a data set or an options file, but {data} is not there; "
             "check the path"
         )
-    check_kind(data)
+    refuse_special_file(data)
     if data.suffix in (".yaml", ".yml"):
         return _test_sets(data, target)
     if data.is_dir() and not (data / "ns.npy").exists():
@@ -93,7 +94,7 @@ def _entries(data: Path, key: str) -> tuple[str, bool]:
         except Exception as error:  # files go wrong in many ways
             raise ValueError(
                 f"data: expected a zip file, but {data} cannot be read "
-                f"({brief(error)}); write it again"
+                f"({shorten(error)}); write it again"
             ) from error
         kind = "system"
     elif data.suffix in (".xyz", ".extxyz"):
@@ -102,7 +103,7 @@ def _entries(data: Path, key: str) -> tuple[str, bool]:
         except Exception as error:  # files go wrong in many ways
             raise ValueError(
                 f"data: expected extended XYZ, but {data} cannot be read "
-                f"({brief(error)}); correct it there"
+                f"({shorten(error)}); correct it there"
             ) from error
         names = {*atoms.info, *atoms.arrays}
         kind = "atom" if key in atoms.arrays else "system"

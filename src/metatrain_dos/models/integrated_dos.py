@@ -90,7 +90,7 @@ def cumulative_dos(dos: Any, energies: Any) -> np.ndarray:
         raise ValueError(
             f"dos: expected {len(energies)} points along its last axis, as many as "
             f"energies, got shape {dos.shape}; a prediction has extra_targets columns "
-            "in front of the grid (Discretization.energies)"
+            "in front of the grid (TargetSpec.energies)"
         )
     if not np.isfinite(dos).all():
         raise ValueError(

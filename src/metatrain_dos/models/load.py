@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from metatomic.torch import AtomisticModel, load_atomistic_model
 
+from ..utils.text import shorten
+
 
 # Outputs of any model that nobody has trained it for.
 NO_TARGETS = ("mtt::aux::", "feature")
@@ -26,7 +28,7 @@ def load_exported(path: Path, extensions: str | Path | None = None) -> Atomistic
     except (ValueError, RuntimeError) as error:
         raise ValueError(
             f"model: expected an exported model, got {path}, which cannot be loaded "
-            f"({_shortened(error)}); give the .pt or .ckpt file that `mtt train` has "
+            f"({shorten(error)}); give the .pt or .ckpt file that `mtt train` has "
             "written, and the folder of its compiled extensions if it has any"
         ) from error
 
@@ -49,7 +51,7 @@ def load_checkpoint(path: Path) -> tuple[AtomisticModel, Mapping[str, Any]]:
     except Exception as error:  # a pickle may hold anything
         raise ValueError(
             f"model: expected a checkpoint of metatrain, got {path}, which cannot be "
-            f"loaded ({_shortened(error)}); give the .pt or .ckpt file that `mtt "
+            f"loaded ({shorten(error)}); give the .pt or .ckpt file that `mtt "
             "train` has written, and install the architecture that it is of"
         ) from error
     return model, loss if isinstance(loss, Mapping) else {}
@@ -82,8 +84,3 @@ def find_target(
             "of them as the target"
         )
     return candidates[0]
-
-
-def _shortened(error: Exception) -> str:
-    """Take the first sentence of a message of torch, which may go on for pages."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import ase
@@ -15,6 +14,7 @@ import ase.io
 import numpy as np
 
 from ..data.calculation import INFO_KEYS
+from ..utils.atomic import atomic_file
 from .predictor import PredictedDOS
 
 
@@ -192,23 +192,12 @@ def open_output(
     :return: what writes it
     :raises ValueError: if there is a file, or no folder for it
     """
-    if path.exists() and not (force and path.is_file()):
-        raise ValueError(
-            f"output: expected a file that is not there yet, but {path} is; choose "
-            "another one, or replace a file with --force"
-        )
-    if not path.parent.is_dir():
-        raise ValueError(
-            f"output: expected a folder to write to, but {path.parent} is none; make it"
-        )
-    with TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as work:
-        made = Path(work) / path.name
+    with atomic_file(path, force=force) as made:
         output = FORMATS[format](made, states)
         try:
             yield output
         finally:
             output.close()
-        made.replace(path)
 
 
 def _curves(predicted: PredictedDOS, states: bool) -> dict[str, np.ndarray]:

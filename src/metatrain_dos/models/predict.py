@@ -9,8 +9,9 @@ import ase.io
 import numpy as np
 
 from ..data.readers.extxyz import read_structures
-from ..utils.files import brief, check_kind
+from ..utils.files import refuse_special_file
 from ..utils.progress import progress
+from ..utils.text import shorten
 from .electrons import INFO_KEY
 from .model import DOSModel
 from .output import find_format, open_output
@@ -141,7 +142,7 @@ class Summary:
 def _read(files: Sequence[Path]) -> Iterator[ase.Atoms]:
     """Read structures one by one."""
     for file in files:
-        check_kind(file)
+        refuse_special_file(file)
         # ASE would take any number of atoms at its word.
         is_xyz = file.suffix in (".xyz", ".extxyz")
         frames = (
@@ -158,6 +159,6 @@ def _read(files: Sequence[Path]) -> Iterator[ase.Atoms]:
             except Exception as error:
                 raise ValueError(
                     f"structures: expected a file that ASE reads, got {file} "
-                    f"({brief(error)}); check the path and the format"
+                    f"({shorten(error)}); check the path and the format"
                 ) from error
             yield atoms

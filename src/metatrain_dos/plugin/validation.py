@@ -10,7 +10,8 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..loss.options import closest, validate_hypers
+from ..loss.options import validate_hypers
+from ..utils.text import closest
 
 
 Validate = Callable[..., dict[str, Any]]

@@ -1,41 +1,91 @@
-"""The folder in which a data set grows until it is whole."""
+"""Write beside the final path, and rename once all is written."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from filelock import FileLock, Timeout
 
 
 @contextmanager
-def unfinished(output: Path) -> Iterator[Path]:
+def atomic_file(path: Path, *, force: bool = False) -> Iterator[Path]:
     """
-    Make the folder in which a data set grows, next to where it will be.
+    Write a file that appears once the block ends without an error.
 
-    It stays when something goes wrong, so that the next run goes on from there.
-
-    :param output: folder of the data set
-    :return: folder in which to work, for one run at a time
-    :raises ValueError: if there is a data set already, or another run makes it
+    :param path: file to write, in a folder that exists
+    :param force: whether to replace a file of that name
+    :return: path to write to
+    :raises ValueError: if the path exists or its folder does not
     """
-    is_empty = output.is_dir() and not any(output.iterdir())
-    if os.path.lexists(output) and not is_empty:
+    if os.path.lexists(path) and not (force and path.is_file()):
         raise ValueError(
-            f"output: expected a folder that is not there yet, but {output} is; remove "
-            "it or choose another one"
+            f"output: {path} already exists; choose another name or pass --force to "
+            "replace a file"
         )
-    work = output.with_name(f"{output.name}.unfinished")
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as lock:
-        try:
-            import fcntl
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"output: expected an existing folder, got {path.parent}; make it first"
+        )
+    with TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as work:
+        made = Path(work) / path.name
+        yield made
+        made.replace(path)
 
-            # Released when the process ends, however it ends.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass  # Windows
-        except BlockingIOError:
-            raise ValueError(
-                f"output: expected that nothing else writes to {work}, but another run "
-                "does; wait for it"
-            ) from None
-        yield work
+
+@contextmanager
+def atomic_folder(
+    path: Path,
+    *,
+    is_replaceable: Callable[[Path], bool] = lambda path: False,
+    resume: bool = False,
+) -> Iterator[Path]:
+    """
+    Fill a folder that appears once the block ends without an error.
+
+    :param path: folder to make; an empty one is replaced
+    :param is_replaceable: whether an existing folder may be replaced
+    :param resume: whether the parent of the yielded folder stays after an error, for
+        the next call to go on from; it is locked while the block runs
+    :return: new, empty folder to fill
+    :raises ValueError: if the path exists, or another process fills the same folder
+    """
+    if os.path.lexists(path) and not (
+        path.is_dir() and (not any(path.iterdir()) or is_replaceable(path))
+    ):
+        raise ValueError(
+            f"output: {path} already exists; remove it or choose another name"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path) if resume else _temporary(path) as work:
+        made = work / path.name
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir()
+        yield made
+        if path.is_dir():
+            shutil.rmtree(path)
+        # The one step after which the folder is there.
+        made.rename(path)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    with TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as work:
+        yield Path(work)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[Path]:
+    work = path.with_name(f"{path.name}.unfinished")
+    work.mkdir(exist_ok=True)
+    try:
+        # The operating system releases the lock however the process ends.
+        with FileLock(work / "lock", timeout=0):
+            yield work
+    except Timeout:
+        raise ValueError(
+            f"output: another process writes to {work}; wait for it to finish"
+        ) from None

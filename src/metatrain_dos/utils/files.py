@@ -1,7 +1,6 @@
-"""Open only what is a file, and take no more out of it than people would write."""
+"""Refuse pipes, devices and oversized text files."""
 
 import os
-import reprlib
 import stat
 from pathlib import Path
 
@@ -9,11 +8,8 @@ from pathlib import Path
 LARGEST_TEXT = 20_000_000
 """Size of the largest file of options or choices, bytes."""
 
-LONGEST_ERROR = 300
-"""Letters of an error inside of another one."""
 
-
-def is_endless(path: str | Path) -> bool:
+def is_special_file(path: str | Path) -> bool:
     """
     Tell pipes and devices, which may have no end, from files and folders.
 
@@ -27,14 +23,14 @@ def is_endless(path: str | Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def check_kind(path: str | Path) -> None:
+def refuse_special_file(path: str | Path) -> None:
     """
     Refuse pipes and devices.
 
     :param path: file that will be read
     :raises ValueError: if it is one of them
     """
-    if is_endless(path):
+    if is_special_file(path):
         raise ValueError(
             f"{path}: expected a file, got a pipe or a device; write what it gives to "
             "a file"
@@ -51,31 +47,10 @@ def read_text(path: str | Path) -> str:
     :raises ValueError: if it is a pipe, a device, or far too large, or is not in UTF-8;
         the message says only that, for the caller to add what was expected
     """
-    if is_endless(path):
+    if is_special_file(path):
         raise ValueError("a pipe or a device")
     with open(path, encoding="utf-8") as file:
         text = file.read(LARGEST_TEXT + 1)
     if len(text) > LARGEST_TEXT:
         raise ValueError(f"more than {LARGEST_TEXT} letters")
     return text
-
-
-def shortened(value: object) -> str:
-    """
-    Write down what came out of a file for a message.
-
-    :param value: anything, of any size; aliases in YAML make billions of a few lines
-    :return: its beginning
-    """
-    return brief(reprlib.repr(value))
-
-
-def brief(error: BaseException | str) -> str:
-    """
-    Write down an error for a message, in one line.
-
-    :param error: any error; that of a parser may quote all of a damaged file
-    :return: what it says, or how that begins
-    """
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}..."

@@ -30,7 +30,7 @@ def assert_same(one, other):
 def test_names_that_are_no_text(tmp_path):
     path = tmp_path / os.fsdecode(b"\xff\n.xyz")
     path.write_bytes(STRUCTURES.read_bytes())
-    [summary] = read_sources([str(path)], tmp_path / "spool", ())
+    [summary] = read_sources([str(path)], tmp_path / "cache", ())
     assert summary.error is None and len(summary.facts) == 224
 
 
@@ -85,7 +85,7 @@ def test_summaries(tmp_path):
 def test_a_changed_source_has_another_record(tmp_path):
     source = tmp_path / "some.xyz"
     source.write_text(STRUCTURES.read_text())
-    spool = tmp_path / "spool"
+    spool = tmp_path / "cache"
     (first,) = read_sources([str(source)], spool, ())
     (same,) = read_sources([str(source)], spool, ())
     os.utime(source, (0, 0))

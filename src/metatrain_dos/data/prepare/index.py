@@ -7,7 +7,7 @@ import numpy as np
 
 from ...loss.options import DEFAULT_SPACING
 from ..grid import EnergyGrid
-from ..target_spec import EMPTY_MARGIN, Discretization
+from ..target_spec import EMPTY_MARGIN, TargetSpec
 from .cache import FACTS, SourceSummary
 
 
@@ -85,9 +85,7 @@ class Catalogue:
             return np.zeros(len(self.facts))
         return self.facts["fermi" if reference == "fermi" else "occupied"]
 
-    def discretization(
-        self, *, spacing: float = DEFAULT_SPACING, **choices: Any
-    ) -> Discretization:
+    def spec(self, *, spacing: float = DEFAULT_SPACING, **choices: Any) -> TargetSpec:
         """
         Choose the grid that covers all structures that say what it needs.
 
@@ -97,7 +95,7 @@ class Catalogue:
         :raises ValueError: if no structure says it, or one is too far from the others
         """
         # The choices with any grid at all, to ask for the limits that they give.
-        any_grid = Discretization(EnergyGrid(0.0, spacing, 1), **choices)
+        any_grid = TargetSpec(EnergyGrid(0.0, spacing, 1), **choices)
         says = self._says(any_grid)
         if not says.any():
             raise ValueError(
@@ -107,7 +105,7 @@ class Catalogue:
         lowest = self.facts["lowest"] - self.zeros(any_grid.reference)
         limits = self.trusted(any_grid)
         try:
-            return Discretization.spanning(
+            return TargetSpec.spanning(
                 float(lowest[says].min()),
                 float(limits[says].max()),
                 spacing=spacing,
@@ -121,49 +119,49 @@ class Catalogue:
                 f"{self.sources[row['record']]}, structure {row['number']}"
             ) from error
 
-    def usable(self, discretization: Discretization) -> np.ndarray:
+    def usable(self, spec: TargetSpec) -> np.ndarray:
         """
         Find the structures that say what is needed, and whose DOS fits a grid.
 
-        :param discretization: all choices
+        :param spec: all choices
         :return: true where the DOS is zero at the first energy, and some of it is
             trusted, ``(structures,)``, bool
         """
-        grid, zeros = discretization.grid, self.zeros(discretization.reference)
+        grid, zeros = spec.grid, self.zeros(spec.reference)
         # Half a step, because the energies of the grid are rounded.
         first = grid.origin - 0.5 * grid.spacing
         lowest = self.facts["lowest"] - zeros
-        starts = lowest - EMPTY_MARGIN * discretization.smearing >= first
-        ends = self.trusted(discretization) >= grid.origin
-        return self._says(discretization) & starts & ends
+        starts = lowest - EMPTY_MARGIN * spec.smearing >= first
+        ends = self.trusted(spec) >= grid.origin
+        return self._says(spec) & starts & ends
 
-    def trusted(self, discretization: Discretization) -> np.ndarray:
+    def trusted(self, spec: TargetSpec) -> np.ndarray:
         """
         Find where the trusted range of each structure ends.
 
-        :param discretization: trust margin and reference
+        :param spec: trust margin and reference
         :return: highest trusted energy, ``(structures,)``, eV
         """
-        complete = self.facts["complete"] - self.zeros(discretization.reference)
-        return complete - discretization.trust_margin
+        complete = self.facts["complete"] - self.zeros(spec.reference)
+        return complete - spec.trust_margin
 
-    def problems(self, discretization: Discretization) -> Iterator[Problem]:
+    def problems(self, spec: TargetSpec) -> Iterator[Problem]:
         """
         Say why structures are left out, though they could be read.
 
-        :param discretization: all choices
+        :param spec: all choices
         :return: problems in the order of the structures
         """
-        says = self._says(discretization)
-        zeros = self.zeros(discretization.reference)
-        trusted = self.trusted(discretization)
-        origin = discretization.grid.origin
-        for i in np.flatnonzero(~self.usable(discretization)):
+        says = self._says(spec)
+        zeros = self.zeros(spec.reference)
+        trusted = self.trusted(spec)
+        origin = spec.grid.origin
+        for i in np.flatnonzero(~self.usable(spec)):
             row = self.facts[i]
             if np.isnan(zeros[i]):
                 reason = (
                     "fermi_level: expected one for the reference "
-                    f"{discretization.reference!r}, got none; use the reference 'raw'"
+                    f"{spec.reference!r}, got none; use the reference 'raw'"
                 )
             elif not says[i]:
                 reason = (
@@ -183,9 +181,9 @@ class Catalogue:
                 )
             yield Problem(self.sources[row["record"]], int(row["number"]), reason)
 
-    def _says(self, discretization: Discretization) -> np.ndarray:
+    def _says(self, spec: TargetSpec) -> np.ndarray:
         """Find the structures that have the reference, and spin channels if wanted."""
-        known = ~np.isnan(self.zeros(discretization.reference))
-        if discretization.spin_resolved:
+        known = ~np.isnan(self.zeros(spec.reference))
+        if spec.spin_resolved:
             return known & (self.facts["channels"] > 0)
         return known

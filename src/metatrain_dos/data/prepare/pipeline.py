@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ...utils.progress import progress
-from ..dataset import SETS, info_keys, training_frame, write_options
-from ..target_spec import Discretization
-from ..writers import FORMATS
+from ..dataset import SPLITS, info_keys, training_frame, write_options
+from ..target_spec import TargetSpec
+from ..writers import DATASET_FORMATS
 from .cache import load, read_sources
 from .index import Catalogue
 from .workers import Workers, ordered_map
@@ -72,7 +72,7 @@ def assemble(
     folder: Path,
     catalogue: Catalogue,
     split_of: np.ndarray,
-    discretization: Discretization,
+    spec: TargetSpec,
     spool: Path,
     workers: Workers,
     *,
@@ -84,23 +84,23 @@ def assemble(
     :param folder: where to
     :param catalogue: structures
     :param split_of: number of the split of each structure; negative for none
-    :param discretization: grid and padding
+    :param spec: grid and padding
     :param spool: folder of the records
     :param workers: what does the work
-    :param format: one of :data:`~metatrain_dos.data.writers.FORMATS`
+    :param format: one of :data:`~metatrain_dos.data.writers.DATASET_FORMATS`
     """
-    kind, keys = FORMATS[format], info_keys(discretization)
+    kind, keys = DATASET_FORMATS[format], info_keys(spec)
     files = {
         name: name.removesuffix("_set") + kind.suffix
-        for number, name in enumerate(SETS)
+        for number, name in enumerate(SPLITS)
         if (split_of == number).any()
     }
     writers = {
         number: kind(folder / files[name], keys)
-        for number, name in enumerate(SETS)
+        for number, name in enumerate(SPLITS)
         if name in files
     }
-    encode = partial(_encode, spool=spool, discretization=discretization, format=format)
+    encode = partial(_encode, spool=spool, spec=spec, format=format)
     chosen = np.flatnonzero(split_of >= 0)
     with progress("write", "structure", total=len(chosen)) as bar:
         places = (_place(catalogue, int(i)) for i in chosen)
@@ -113,7 +113,7 @@ def assemble(
             bar.update()
     for writer in writers.values():
         writer.close()
-    write_options(folder, discretization, files)
+    write_options(folder, spec, files)
 
 
 def _place(catalogue: Catalogue, structure: int) -> tuple[str, int]:
@@ -125,15 +125,13 @@ def _place(catalogue: Catalogue, structure: int) -> tuple[str, int]:
 def _encode(
     places: list[tuple[str, int]],
     spool: Path,
-    discretization: Discretization,
+    spec: TargetSpec,
     format: str,
 ) -> list[Any]:
     """Make what is written of some structures."""
-    keys = info_keys(discretization)
+    keys = info_keys(spec)
     return [
-        FORMATS[format].encode(
-            training_frame(load(spool, *place), discretization), keys
-        )
+        DATASET_FORMATS[format].encode(training_frame(load(spool, *place), spec), keys)
         for place in places
     ]
 

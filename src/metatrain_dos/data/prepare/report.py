@@ -11,9 +11,9 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from ...utils.progress import progress
-from ..dataset import SETS
-from ..target_spec import Discretization
-from ..writers import FORMATS
+from ..dataset import SPLITS
+from ..target_spec import TargetSpec
+from ..writers import DATASET_FORMATS
 from .index import Catalogue, Problem
 
 
@@ -31,16 +31,16 @@ class Report:
 
     :param catalogue: structures
     :param split_of: number of the split of each structure; negative for none
-    :param discretization: grid and padding
+    :param spec: grid and padding
     :param problems: why structures are left out
     :param tolerance: electrons that may be missing up to the Fermi level
-    :param format: one of :data:`~metatrain_dos.data.writers.FORMATS`
+    :param format: one of :data:`~metatrain_dos.data.writers.DATASET_FORMATS`
     :param disk: size of the data set, bytes
     """
 
     catalogue: Catalogue
     split_of: np.ndarray
-    discretization: Discretization
+    spec: TargetSpec
     problems: list[Problem]
     tolerance: float
     format: str
@@ -49,15 +49,15 @@ class Report:
     @property
     def memory(self) -> int:
         """Memory that targets and masks take in a training, bytes."""
-        if not FORMATS[self.format].in_memory:
+        if not DATASET_FORMATS[self.format].in_memory:
             return 0
-        columns = 2 * len(self.discretization.targets) * self.discretization.columns
+        columns = 2 * len(self.spec.targets) * self.spec.columns
         return int((self.split_of >= 0).sum()) * columns * BYTES
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Collect everything but the structures one by one."""
-        made = self.discretization
+        made = self.spec
         used = self.split_of >= 0
         facts = self.catalogue.facts
         zeros = self.catalogue.zeros(made.reference)
@@ -69,7 +69,7 @@ class Report:
         return {
             "structures": int(used.sum()),
             "splits": {
-                name: int((self.split_of == i).sum()) for i, name in enumerate(SETS)
+                name: int((self.split_of == i).sum()) for i, name in enumerate(SPLITS)
             },
             "atoms": int(facts["atoms"][used].sum()),
             "elements": [
@@ -112,7 +112,7 @@ class Report:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Describe one structure after the other."""
-        made = self.discretization
+        made = self.spec
         zeros = self.catalogue.zeros(made.reference)
         trusted = self.catalogue.trusted(made)
         numbers, names = self.catalogue.labels("material")
@@ -122,7 +122,7 @@ class Report:
                 "source": self.catalogue.sources[row["record"]],
                 "number": int(row["number"]),
                 "material": names[numbers[i]],
-                "split": SETS[self.split_of[i]],
+                "split": SPLITS[self.split_of[i]],
                 "atoms": int(row["atoms"]),
                 "lowest_state": _json(row["lowest"] - zeros[i]),
                 "trusted_limit": _json(trusted[i]),

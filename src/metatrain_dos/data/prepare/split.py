@@ -51,8 +51,8 @@ def split(
         ``(structures,)``
     :param strata: number of the stratum of each structure, ``(structures,)``; that of
         the first member counts for a group
-    :return: number of each structure's set in :data:`~metatrain_dos.data.dataset.SETS`,
-        ``(structures,)``
+    :return: number of each structure's set in
+        :data:`~metatrain_dos.data.dataset.SPLITS`, ``(structures,)``
     """
     rng = np.random.default_rng(seed)
     _, first, group, sizes = np.unique(

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-from ...utils.files import check_kind
+from ...utils.files import refuse_special_file
 from ..calculation import Calculation, calculation_to_atoms
 from ._common import calculation_from_ase
 from .abinit import read_abinit_gsr
@@ -87,7 +87,7 @@ def find_reader(path: str | Path) -> Reader | None:
     fitting = [row for row in READERS.values() if fnmatch(name, row.pattern)]
     if any(row.mark for row in fitting):
         try:
-            check_kind(path)
+            refuse_special_file(path)
             with path.open("rb") as stream:
                 head = stream.read(HEAD)
         except (OSError, ValueError):
@@ -105,7 +105,7 @@ def read_calculations(path: str | Path) -> Iterator[Calculation]:
     :raises ValueError: if the file is of no known format, or cannot be read
     """
     path = Path(path)
-    check_kind(path)
+    refuse_special_file(path)
     reader = find_reader(path)
     if reader is None:
         raise ValueError(f"{path}: {_no_reader(path.name)}")

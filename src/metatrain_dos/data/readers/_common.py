@@ -7,7 +7,7 @@ from pathlib import Path
 import ase
 import numpy as np
 
-from ...utils.files import brief
+from ...utils.text import shorten
 from ..calculation import Calculation
 
 
@@ -33,8 +33,8 @@ def parsing(path: Path, expected: str) -> Iterator[None]:
     except Exception as error:
         raise ValueError(
             f"{path}: expected {expected}, but it cannot be read "
-            f"({type(error).__name__}: {brief(error)}); check the path and whether the "
-            "run finished"
+            f"({type(error).__name__}: {shorten(error)}); check the path and whether "
+            "the run finished"
         ) from error
 
 
@@ -55,7 +55,7 @@ def naming(path: Path) -> Iterator[None]:
             raise ValueError(f"{path}: {error}") from error
         raise ValueError(
             f"{path}: expected only known names, numbers and complete rows, got "
-            f"{type(error).__name__}: {brief(error)}; check whether the run finished"
+            f"{type(error).__name__}: {shorten(error)}; check whether the run finished"
         ) from error
 
 

@@ -11,7 +11,7 @@ import ase
 import ase.io
 import numpy as np
 
-from ...utils.files import brief, shortened
+from ...utils.text import shorten
 from ..calculation import INFO_KEYS, Calculation
 
 
@@ -44,7 +44,7 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
         except Exception as error:
             raise ValueError(
                 f"{path}: expected extended XYZ, but structure {number} cannot be read "
-                f"({brief(error)}); check the path and whether the file is complete"
+                f"({shorten(error)}); check the path and whether the file is complete"
             ) from error
         try:
             calculation = _from_info(atoms)
@@ -102,7 +102,7 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
         if key not in found:
             raise ValueError(
                 f"{key}: expected in the info of the structure, got only "
-                f"{shortened(sorted([*found, *atoms.info]))}; write it with "
+                f"{shorten(sorted([*found, *atoms.info]))}; write it with "
                 "calculation_to_atoms"
             )
     # A list of one number comes back from extended XYZ as that number.
@@ -111,7 +111,7 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
     channels = found.get("spin_channels", 1)
     if channels not in (1, 2):
         raise ValueError(
-            f"spin_channels: expected 1 or 2, got {shortened(channels)}; leave it "
+            f"spin_channels: expected 1 or 2, got {shorten(channels)}; leave it "
             "out if there is no spin"
         )
     if weights.size == 0 or eigenvalues.size % (channels * weights.size):
