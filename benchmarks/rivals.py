@@ -13,9 +13,10 @@ from metatrain.utils.loss import create_loss
 
 from metatrain_dos.loss import terms as equations
 from metatrain_dos.loss.cpu import correlation, jit
+from metatrain_dos.loss.dispatch import Found
 from metatrain_dos.loss.options import DEFAULT_SPACING
 from metatrain_dos.plugin import masked_dos as module
-from metatrain_dos.plugin.epoch_terms import TermSums
+from metatrain_dos.plugin.epoch_terms import EpochTerms
 from metatrain_dos.plugin.masked_dos import MaskedDOSLoss
 
 
@@ -68,8 +69,9 @@ class TorchCompiledMaskedDOSLoss(MaskedDOSLoss):
         finally:
             module.masked_dos = chosen
 
-    def call(self, *arguments, watch=None, **options):
-        return self.compiled(*arguments, **options)
+    def call(self, *arguments, **options):
+        loss = self.compiled(*arguments, **options)
+        return Found(loss, loss.detach()[:, None], loss.detach())
 
 
 def tensor_map(values):
@@ -167,7 +169,8 @@ def steps(case, old_class=None, torch_compile=False):
 def watched_steps(case):
     """Make our loss alone, and as it is in ``mtt train``, which logs its terms."""
     plain, logged = (MaskedDOSLoss(NAME, extra_targets=case.extra) for _ in range(2))
-    logged._sums = TermSums(NAME, DEFAULT_SPACING, case.extra)
+    names = tuple(term.name for term in equations.TERMS)
+    logged._sums = EpochTerms(NAME, names, DEFAULT_SPACING, case.extra)
     return {"plain": case.step(plain), "logged": case.step(logged)}
 
 

@@ -231,7 +231,9 @@ def draw_tail(scene, colors):
     start = scene.axis[int(s)]
     predicted = with_bump(scene, start - 2.2, 0.9)
     s = scene.shift(predicted)
-    tail = float(front_tail_term(predicted, s, grid_spacing=H))
+    tail = float(
+        front_tail_term(predicted, scene.target, scene.mask, s, grid_spacing=H)
+    )
     x = scene.axis[int(s)] + H * np.arange(scene.target.shape[-1])
     target = scene.shown
     fill(panel, x, target, colors["target"], "target, slid")
@@ -276,7 +278,7 @@ def draw_gradient(scene, colors):
         (wild, colors["prediction"], "swings", 1.2),
         (smooth, colors["accent"], "stays level", 1.8),
     ):
-        g = float(gradient_term(predicted, scene.mask, s, grid_spacing=H))
+        g = float(gradient_term(predicted, scene.target, scene.mask, s, grid_spacing=H))
         top.plot(
             x,
             predicted[0],

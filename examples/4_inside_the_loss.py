@@ -15,13 +15,7 @@ from commands import DATA
 from metatrain_dos import EnergyGrid, density_of_states, trust_mask
 from metatrain_dos.data.readers import read_extxyz
 from metatrain_dos.loss.alignment import alignment_costs, best_shift, window
-from metatrain_dos.loss.terms import (
-    cumulative_term,
-    front_tail_term,
-    gradient_term,
-    masked_dos,
-    masked_term,
-)
+from metatrain_dos.loss.terms import TERMS, masked_dos
 
 
 GREY, RED, BLUE = "#7f8c8d", "#c0392b", "#1f618d"
@@ -76,33 +70,28 @@ figure.savefig("shift.png", dpi=150)
 # The terms
 # ---------
 
-terms = {
-    "masked": masked_term(p, t, m, shift, grid_spacing=h),
-    "front tail": front_tail_term(p, shift, grid_spacing=h),
-    "gradient": gradient_term(p, m, shift, grid_spacing=h),
-    "cumulative": cumulative_term(p, t, m, shift, grid_spacing=h),
-}
-weights = {"masked": 1.0, "front tail": 1.0, "gradient": 1e-4, "cumulative": 2.0}
-for name, term in terms.items():
-    value, weight = float(term.detach()), weights[name]
-    print(f"{name:>10} {value:10.4f}  times {weight:<7g}= {weight * value:.4f}")
+weights = {"tail_weight": 1.0, "grad_weight": 1e-4, "int_weight": 0.01}
+parts = {}
+for term in TERMS:
+    value = term.function(p, t, m, shift, grid_spacing=h).sum()
+    weight = term.weight(weights)
+    parts[f"{term.name}, times {weight:g}"] = weight * value
+    print(f"{term.name:>10} {value:10.4f}  times {weight:<6g}= {weight * value:.4f}")
 
-loss = masked_dos(p, t, m, grad_weight=1e-4, int_weight=2.0, **options)
-print(f"{'loss':>10} {float(loss.detach()):10.4f}")
+loss = masked_dos(p, t, m, weights, grid_spacing=h)
+print(f"{'loss':>10} {loss.item():10.4f}")
 
 # %%
-# At its default weight, the cumulative term is most of the loss here.
-#
 # The gradient
 # ------------
 #
 # Where each part of the loss would change the prediction. A model learns from the sum.
 
 figure, panels = plt.subplots(
-    len(terms), figsize=(6.4, 7.0), sharex=True, layout="constrained"
+    len(parts), figsize=(6.4, 7.0), sharex=True, layout="constrained"
 )
-for panel, (name, term) in zip(panels, terms.items(), strict=True):
-    (gradient,) = torch.autograd.grad(weights[name] * term.sum(), p, retain_graph=True)
+for panel, (name, part) in zip(panels, parts.items(), strict=True):
+    (gradient,) = torch.autograd.grad(part, p, retain_graph=True)
     panel.plot(wide.energies, -gradient[0], color=BLUE)
     panel.axvspan(
         wide.energies[int(shift)],
@@ -111,7 +100,7 @@ for panel, (name, term) in zip(panels, terms.items(), strict=True):
         alpha=0.2,
         lw=0,
     )
-    panel.set_title(f"{name}, times {weights[name]:g}", fontsize=10, loc="left")
+    panel.set_title(name, fontsize=10, loc="left")
 panels[-1].set_xlabel("energy on the axis of the prediction, eV (grey: the mask)")
 figure.supylabel("change of the prediction that lowers the loss")
 figure.savefig("gradient.png", dpi=150)

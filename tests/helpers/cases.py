@@ -5,13 +5,14 @@ import torch
 from metatensor.torch import Labels, TensorBlock, TensorMap
 
 
-OPTIONS = {
-    "grad_weight": 0.3,
-    "int_weight": 1.7,
-    "grid_spacing": 0.07,
-    "tail_weight": 0.8,
-}
+WEIGHTS = {"grad_weight": 0.3, "int_weight": 1.7, "tail_weight": 0.8}
 """Weights that give every term a say."""
+
+OPTIONS = {"weights": WEIGHTS, "grid_spacing": 0.07}
+"""Arguments of the functions of the loss."""
+
+HYPERS = {**WEIGHTS, "grid_spacing": 0.07}
+"""The same as options of the loss."""
 
 EXTRA = 12
 """Columns that the predictions of :func:`make_case` have more than its targets."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from metatrain_dos import MaskedDOSLoss
 from metatrain_dos.loss.options import MaskedDOSHypers, validate_hypers
+from metatrain_dos.loss.terms import TERMS
 
 
 def make(**options):
@@ -20,7 +21,7 @@ def make(**options):
 def test_defaults():
     hypers = make().hypers
     assert hypers.grad_weight == 1e-4
-    assert hypers.int_weight == 2.0
+    assert hypers.int_weight == 0.01
     assert hypers.extra_targets == 200
     assert hypers.reduction == "mean"
     assert hypers.grid_spacing == 0.05
@@ -135,3 +136,20 @@ def test_a_schema_without_descriptions_is_readable():
 
     with pytest.raises(ValueError, match=r"'sharpness' must be .*integer"):
         validate_hypers(Plain, {"sharpness": "x"}, loss_type="plain")
+
+
+def test_every_term_has_its_weight():
+    fields = MaskedDOSHypers.model_fields
+    weights = {term.option for term in TERMS} - {None}
+    assert weights == {name for name in fields if name.endswith("_weight")}
+
+
+def test_weights_of_the_loss_are_those_of_the_options():
+    loss = MaskedDOSLoss(
+        "mtt::dos", grad_weight=0.5, int_weight=0.25, tail_weight=0.125
+    )
+    assert loss.weights == {
+        "grad_weight": 0.5,
+        "int_weight": 0.25,
+        "tail_weight": 0.125,
+    }

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.cases import EXTRA, OPTIONS, make_case, pad, tensor_map
+from helpers.cases import EXTRA, HYPERS, OPTIONS, make_case, pad, tensor_map
 from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatrain.utils.loss import LossAggregator, LossInterface, create_loss
 
@@ -14,7 +14,7 @@ NAME = "mtt::dos"
 
 
 def compute(predictions, targets, mask=None, **options):
-    loss = MaskedDOSLoss(NAME, **{**OPTIONS, "extra_targets": EXTRA, **options})
+    loss = MaskedDOSLoss(NAME, **{**HYPERS, "extra_targets": EXTRA, **options})
     extra_data = None if mask is None else {f"{NAME}_mask": mask}
     return loss({NAME: predictions}, {NAME: targets}, extra_data)
 
@@ -130,7 +130,7 @@ def test_through_metatrain(case, expected):
         weight=0.5,
         reduction="mean",
         extra_targets=EXTRA,
-        **OPTIONS,
+        **HYPERS,
     )
     assert isinstance(loss, MaskedDOSLoss) and isinstance(loss, LossInterface)
     assert loss.weight == 0.5
@@ -148,7 +148,7 @@ def test_in_metatrains_aggregator(case, expected):
         "reduction": "sum",
         "gradients": {},
         "extra_targets": EXTRA,
-        **OPTIONS,
+        **HYPERS,
     }
     aggregator = LossAggregator({NAME: Info}, {NAME: section})
     p, t, m = (tensor_map(x) for x in case)

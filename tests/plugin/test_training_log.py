@@ -14,7 +14,7 @@ import ase.io
 import numpy as np
 import pytest
 import torch
-from helpers.cases import EXTRA, OPTIONS, make_case, pad, tensor_map
+from helpers.cases import EXTRA, HYPERS, OPTIONS, make_case, pad, tensor_map
 from helpers.processes import mtt
 from helpers.training import make_folder
 from metatrain.utils import logging as metatrain_logging
@@ -25,14 +25,14 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from metatrain_dos import MaskedDOSLoss
 from metatrain_dos.loss.terms import weighted_terms
-from metatrain_dos.plugin.epoch_terms import TermSums
+from metatrain_dos.plugin.epoch_terms import EpochTerms
 from metatrain_dos.plugin.training_log import TrainingLog
 
 
 NAME = "mtt::dos"
 PHASES = ("training", "validation")
-TERMS = ("DOS term", "gradient term", "cumulative term")
-COLUMNS = (*TERMS, "shift", "shift spread", "shifts at an end")
+TERMS = ("masked term", "tail term", "gradient term", "cumulative term")
+COLUMNS = (*TERMS, "shift", "shift spread", "shifts at limit")
 
 
 def read_csv(path):
@@ -110,7 +110,7 @@ def training(tmp_path):
 
 
 def make_loss(name=NAME, **options):
-    return MaskedDOSLoss(name, **{**OPTIONS, "extra_targets": EXTRA, **options})
+    return MaskedDOSLoss(name, **{**HYPERS, "extra_targets": EXTRA, **options})
 
 
 def make_cases(seed):
@@ -135,7 +135,7 @@ def expected_row(cases, factor=lambda samples: 1 / samples):
 def check_row(row, expected):
     # four digits, shifts to a thousandth of an eV, and tenths of a percent
     for name, value in expected.items():
-        digits = 0.05 if name.endswith("at an end") else 5e-4
+        digits = 0.05 if name.endswith("at limit") else 5e-4
         assert row[name] == pytest.approx(value, rel=5e-4, abs=digits), name
 
 
@@ -153,7 +153,7 @@ class TestColumns:
             *("validation loss", *(f"validation {NAME} {c}" for c in COLUMNS)),
         ]
         assert [n for n, unit in zip(names, units, strict=True) if unit] == [
-            f"{phase} {NAME} {c}" for phase in PHASES for c in COLUMNS[3:]
+            f"{phase} {NAME} {c}" for phase in PHASES for c in COLUMNS[4:]
         ]
         assert set(units) == {"", "eV", "%"}
         for epoch, row in enumerate(rows):
@@ -165,7 +165,7 @@ class TestColumns:
         training.run_epoch([make_loss(extra_targets=0)], make_cases(0), 0)
         names, _, _ = read_csv(training.path)
         assert f"training {NAME} shift" in names
-        assert not any("at an end" in name for name in names)
+        assert not any("at limit" in name for name in names)
 
     def test_only_the_epoch_that_is_logged(self, training):
         loss = make_loss()
@@ -393,7 +393,7 @@ class TestChangedLogger:
 def test_nothing_waits_for_the_device():
     """Fake tensors have shapes and no numbers, so whatever reads a number fails."""
     with FakeTensorMode(allow_non_fake_inputs=False):
-        sums = TermSums(NAME, 0.05, EXTRA)
+        sums = EpochTerms(NAME, TERMS, 0.05, EXTRA)
         for phase in ("training", "training", "validation", "training"):
             p = torch.rand(4, 2, 42, requires_grad=True)
             t, m = torch.rand(4, 2, 30), torch.ones(4, 2, 30, dtype=torch.bool)

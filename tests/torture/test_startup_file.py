@@ -148,9 +148,11 @@ def test_zip_application(target, tmp_path, only_torture, tally):
             from metatrain_dos.loss import dispatch, terms as equations
             x = torch.rand(2, 12, dtype=torch.float64, requires_grad=True)
             mask = torch.ones(2, 9, dtype=torch.bool)
-            options = {{"grad_weight": 1.0, "int_weight": 1.0, "grid_spacing": 0.1,
-                       "tail_weight": 1.0}}
-            loss = dispatch.masked_dos(x, x.detach()[:, :9], mask, **options).sum()
+            weights = dict.fromkeys(["grad_weight", "int_weight", "tail_weight"], 1.0)
+            found = dispatch.masked_dos(
+                x, x.detach()[:, :9], mask, weights, grid_spacing=0.1
+            )
+            loss = found.loss.sum()
             loss.backward()
             print(loss.isfinite().item(), x.grad.isfinite().all().item())
             """
@@ -204,8 +206,11 @@ def test_read_only_installation(environment, tmp_path, only_torture, tally):
         from metatrain_dos.loss import dispatch
         x = torch.rand(2, 12, dtype=torch.float64, requires_grad=True)
         mask = torch.ones(2, 9, dtype=torch.bool)
-        dispatch.masked_dos(x, x.detach()[:, :9], mask, grad_weight=1.0, int_weight=1.0,
-                         grid_spacing=0.1, tail_weight=1.0).sum().backward()
+        weights = dict.fromkeys(["grad_weight", "int_weight", "tail_weight"], 1.0)
+        found = dispatch.masked_dos(
+            x, x.detach()[:, :9], mask, weights, grid_spacing=0.1
+        )
+        found.loss.sum().backward()
         print(x.grad.isfinite().all().item())
         try:
             open({str(tmp_path / "x")!r}, "w")

@@ -1,92 +1,133 @@
 r"""
-Compute the loss and its gradient together, where that is faster.
+Compute the loss on a CPU with compiled loops where that is possible, else with torch.
 
-:func:`masked_dos` returns what :func:`metatrain_dos.loss.terms.masked_dos` returns. All
-terms are quadratic in the prediction, so that their gradients are linear and cheap, as
-long as the arrays of the forward pass are at hand. On a CPU,
-:mod:`metatrain_dos.loss.cpu` computes both structure by structure; where it cannot,
-this is :mod:`metatrain_dos.loss.terms` and automatic differentiation.
+:func:`masked_dos` returns the numbers of :mod:`metatrain_dos.loss.terms`, and the terms
+and shifts besides. The terms of :data:`~metatrain_dos.loss.cpu.KERNELS` are quadratic
+in the prediction, so their gradients are linear and cheap as long as the arrays of the
+forward pass are at hand: :mod:`metatrain_dos.loss.cpu` computes both, structure by
+structure. All other terms, and all of them where that is not possible, are those of
+:mod:`metatrain_dos.loss.terms` with automatic differentiation.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from . import cpu
-from . import terms as torch_terms
 from .checks import check_inputs
+from .terms import TERMS, Term, loss_of_structure, weighted_terms
 
 
-Watch = Callable[[Tensor, Tensor], None]
+class Found(NamedTuple):
+    """
+    The loss of each sample and its parts.
+
+    :param loss: ``(samples,)``
+    :param terms: weighted terms, which add up to the loss, ``(samples, terms)``,
+        detached
+    :param shift: shift of each sample, ``(samples,)``, columns
+    """
+
+    loss: Tensor
+    terms: Tensor
+    shift: Tensor
 
 
 def masked_dos(
     predictions: Tensor,
     targets: Tensor,
     mask: Tensor,
+    weights: Mapping[str, float],
     *,
-    grad_weight: float,
-    int_weight: float,
     grid_spacing: float,
-    tail_weight: float,
-    watch: Watch | None = None,
-) -> Tensor:
+    per_structure: str = "square",
+    terms: tuple[Term, ...] = TERMS,
+) -> Found:
     r"""
     Compute the aligned, masked loss of a density of states for each sample.
 
-    Same arguments, result and errors as :func:`metatrain_dos.loss.terms.masked_dos`.
+    Same arguments and errors as :func:`metatrain_dos.loss.terms.masked_dos`.
     Gradients reach ``predictions`` and ``targets``, any number of times.
 
-    :param watch: is given the results of
-        :func:`metatrain_dos.loss.terms.weighted_terms`, detached
+    :return: the loss, its terms and the shifts
     """
-    options = {
-        "grad_weight": grad_weight,
-        "int_weight": int_weight,
-        "grid_spacing": grid_spacing,
-        "tail_weight": tail_weight,
-    }
-    if targets.requires_grad or not cpu.can_run(predictions):
-        terms, shift = torch_terms.weighted_terms(predictions, targets, mask, **options)
-        loss = terms.sum(-1)
+    kernels = len(cpu.KERNELS)
+    has_kernels = tuple(term.name for term in terms[:kernels]) == cpu.KERNELS
+    if targets.requires_grad or not (has_kernels and cpu.can_run(predictions)):
+        found, shift = weighted_terms(
+            predictions, targets, mask, weights, grid_spacing=grid_spacing, terms=terms
+        )
+        total = found.sum(-1)
     else:
         check_inputs(predictions, targets, mask)
-        loss, terms, shift = _Compiled.apply(predictions, targets, mask, options)
-    if watch is not None:
-        watch(terms.detach(), shift)
-    return loss
+        total, found, shift = _Compiled.apply(
+            predictions, targets, mask, dict(weights), grid_spacing
+        )
+        for term in terms[kernels:]:
+            if weight := term.weight(weights):
+                valid = mask & ~torch.isnan(targets)
+                value = weight * term.function(
+                    predictions, targets, valid, shift, grid_spacing=grid_spacing
+                )
+                total = total + value
+            else:
+                value = torch.zeros_like(total)
+            found = torch.cat([found, value.detach()[:, None]], -1)
+    factor = loss_of_structure(
+        total, targets, mask, per_structure, grid_spacing=grid_spacing
+    )
+    if per_structure == "square":
+        return Found(total, found.detach(), shift)
+    assert isinstance(factor, Tensor)  # it is 1 for "square" only
+    return Found(total * factor, (found * factor[:, None]).detach(), shift)
 
 
 class _Compiled(torch.autograd.Function):
+    """The sum of the terms that have a kernel, with the gradient in closed form."""
+
     @staticmethod
     def forward(
         ctx: Any,
         predictions: Tensor,
         targets: Tensor,
         mask: Tensor,
-        options: dict[str, float],
+        weights: dict[str, float],
+        grid_spacing: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         loss, terms, shift, gradient = cpu.loss_and_gradient(
-            predictions, targets, mask, with_gradient=ctx.needs_input_grad[0], **options
+            predictions,
+            targets,
+            mask,
+            with_gradient=ctx.needs_input_grad[0],
+            weights=weights,
+            grid_spacing=grid_spacing,
         )
-        ctx.options = options
+        ctx.weights, ctx.grid_spacing = weights, grid_spacing
         ctx.save_for_backward(predictions, targets, mask, gradient)
         ctx.mark_non_differentiable(terms, shift)
         ctx.set_materialize_grads(False)  # nobody asks for those of terms and shift
         return loss, terms, shift
 
     @staticmethod
-    def backward(
-        ctx: Any, outer: Tensor | None, *_: None
-    ) -> tuple[Tensor | None, None, None, None]:
+    def backward(ctx: Any, outer: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         if outer is None:  # nothing depends on the loss
-            return None, None, None, None
+            return None, None, None, None, None
         predictions, targets, mask, gradient = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody wants to differentiate the gradient
-            loss = torch_terms.masked_dos(predictions, targets, mask, **ctx.options)
-            (inner,) = torch.autograd.grad(loss, predictions, outer, create_graph=True)
-            return inner, None, None, None
+            kernels = TERMS[: len(cpu.KERNELS)]
+            terms, _shift = weighted_terms(
+                predictions,
+                targets,
+                mask,
+                ctx.weights,
+                grid_spacing=ctx.grid_spacing,
+                terms=kernels,
+            )
+            (inner,) = torch.autograd.grad(
+                terms.sum(-1), predictions, outer, create_graph=True
+            )
+            return inner, None, None, None, None
         per_sample = outer.view(-1, *[1] * (gradient.dim() - 1))
-        return gradient * per_sample, None, None, None
+        return gradient * per_sample, None, None, None, None

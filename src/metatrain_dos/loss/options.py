@@ -58,17 +58,27 @@ class MaskedDOSHypers(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     grad_weight: Weight = 1e-4
-    """Weight of the slope of the prediction where no target holds it."""
-    int_weight: Weight = 2.0
-    """Weight of the error of the integrated density of states."""
+    """Weight of the smoothness penalty, applied where no target constrains the
+    prediction."""
+    int_weight: Weight = 0.01
+    """Weight of the error of the integrated density of states. Up to metatrain 2026.2
+    it had no default; papers and older options files say 2.0, which outweighs the DOS
+    on any axis of more than a few eV."""
     extra_targets: Columns = 200
     """Number of columns that the prediction has more than the target: how far, in
     units of ``grid_spacing``, a target can slide."""
     grid_spacing: Energy = DEFAULT_SPACING
     """Distance between two columns, eV."""
     tail_weight: Weight = 1.0
-    """Weight of what is predicted in front of the aligned target, where the density of
+    """Weight of the prediction in front of the aligned target, where the density of
     states is zero."""
+    per_structure: Annotated[
+        Literal["square", "root", "relative_root"],
+        Field(description="'square', 'root' or 'relative_root'"),
+    ] = "square"
+    """Loss of one structure: the weighted sum of its terms, the root of it, or the root
+    of it relative to the size of the target. A root keeps a few structures with large
+    errors from dominating the gradient."""
 
     # metatrain's own, checked here too so that a mistake ends in one clean message
     weight: Annotated[

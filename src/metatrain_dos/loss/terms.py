@@ -19,15 +19,19 @@ each term          ``(samples,)``                  see each function
 =================  ==============================  ==========================
 
 Axes between the first and the last are components (spin, for example): they share the
-shift of their sample and their contributions add up. What a target holds where its
-mask is false never matters, not even when it is NaN; in :func:`masked_dos` and
+shift of their sample and their contributions add up. Target values where the mask is
+false never matter, not even when they are NaN; in :func:`masked_dos` and
 :func:`weighted_terms`, NaN where it is true counts as masked. All integrals are
 trapezoidal.
 
-This module is the specification in executable form; how the best shift is found is in
+Read it from top to bottom: the terms, the table of them, their weighted sum, and the
+loss of one structure. The search for the best shift is in
 :mod:`metatrain_dos.loss.alignment`. ``metatrain_dos.loss.dispatch`` computes the same
-number, and its gradient, in fewer passes over memory.
+numbers, and their gradient, in fewer passes over memory.
 """
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -36,106 +40,12 @@ from .alignment import best_shift, front_tails, per_component, sum_components, w
 from .checks import check_inputs
 
 
-__all__ = [
-    "best_shift",
-    "cumulative_term",
-    "front_tail_term",
-    "gradient_term",
-    "masked_dos",
-    "masked_term",
-    "weighted_terms",
-    "window",
-]
-
 # Backward difference of fourth order, in units of 1 / grid_spacing. The first entry
 # belongs to the column four steps back, the last to the column itself.
 STENCIL = (1 / 4, -4 / 3, 3.0, -4.0, 25 / 12)
 
-
-def masked_dos(
-    predictions: Tensor,
-    targets: Tensor,
-    mask: Tensor,
-    *,
-    grad_weight: float,
-    int_weight: float,
-    grid_spacing: float,
-    tail_weight: float,
-) -> Tensor:
-    r"""
-    Compute the aligned, masked loss of a density of states for each sample.
-
-    .. math:: D + w_\text{grad} G + w_\text{int} C
-
-    with :math:`D` the masked and the front-tail term at the best shift, :math:`G` the
-    gradient term and :math:`C` the cumulative term.
-
-    :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
-    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
-    :param mask: true where the target is to be compared, shape of ``targets``
-    :param grad_weight: weight of :func:`gradient_term`
-    :param int_weight: weight of :func:`cumulative_term`
-    :param grid_spacing: distance between two columns, eV
-    :param tail_weight: weight of :func:`front_tail_term`
-    :return: loss of each sample, ``(samples,)``; not finite where a prediction is not
-    :raises TypeError: if ``mask`` is not boolean, or the dtypes differ
-    :raises ValueError: if the shapes do not belong together
-    """
-    terms, _ = weighted_terms(
-        predictions,
-        targets,
-        mask,
-        grad_weight=grad_weight,
-        int_weight=int_weight,
-        grid_spacing=grid_spacing,
-        tail_weight=tail_weight,
-    )
-    return terms.sum(-1)
-
-
-def weighted_terms(
-    predictions: Tensor,
-    targets: Tensor,
-    mask: Tensor,
-    *,
-    grad_weight: float,
-    int_weight: float,
-    grid_spacing: float,
-    tail_weight: float,
-) -> tuple[Tensor, Tensor]:
-    r"""
-    Compute what adds up to :func:`masked_dos`, each term times its weight.
-
-    Arguments and errors are those of :func:`masked_dos`.
-
-    :return: :math:`D`, :math:`w_\text{grad} G` and :math:`w_\text{int} C`,
-        ``(samples, 3)``, and the shift of each sample, ``(samples,)``
-    """
-    check_inputs(predictions, targets, mask)
-    mask = mask & ~torch.isnan(targets)
-    shift = best_shift(
-        predictions, targets, mask, grid_spacing=grid_spacing, tail_weight=tail_weight
-    )
-
-    # No term sees every column, but a prediction that is not finite anywhere is broken.
-    broken = 0.0 * predictions.flatten(1).sum(1)
-    dos = broken + masked_term(
-        predictions, targets, mask, shift, grid_spacing=grid_spacing
-    )
-    gradient = cumulative = torch.zeros_like(dos)
-    # A term without weight could still overflow.
-    if tail_weight > 0:
-        tail = front_tail_term(predictions, shift, grid_spacing=grid_spacing)
-        dos = dos + tail_weight * tail
-    if grad_weight > 0:
-        gradient = grad_weight * gradient_term(
-            predictions, mask, shift, grid_spacing=grid_spacing
-        )
-    if int_weight > 0:
-        cumulative = int_weight * cumulative_term(
-            predictions, targets, mask, shift, grid_spacing=grid_spacing
-        )
-    return torch.stack([dos, gradient, cumulative], -1), shift
+SOFTENING = 1e-6
+"""Smooths the root of a loss of zero, where its slope would be infinite."""
 
 
 def masked_term(
@@ -163,7 +73,12 @@ def masked_term(
 
 
 def front_tail_term(
-    predictions: Tensor, shift: Tensor, *, grid_spacing: float
+    predictions: Tensor,
+    targets: Tensor,
+    mask: Tensor,
+    shift: Tensor,
+    *,
+    grid_spacing: float,
 ) -> Tensor:
     r"""
     Integrate the squared prediction from the first column to where the target begins.
@@ -173,6 +88,8 @@ def front_tail_term(
     .. math:: \int_0^s p^2 \, dE
 
     :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
+    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
+    :param mask: true where the target is to be compared, shape of ``targets``
     :param shift: shift of each sample, ``(samples,)``
     :param grid_spacing: distance between two columns, eV
     :return: ``(samples,)``, states\ :sup:`2`/eV
@@ -182,10 +99,15 @@ def front_tail_term(
 
 
 def gradient_term(
-    predictions: Tensor, mask: Tensor, shift: Tensor, *, grid_spacing: float
+    predictions: Tensor,
+    targets: Tensor,
+    mask: Tensor,
+    shift: Tensor,
+    *,
+    grid_spacing: float,
 ) -> Tensor:
     r"""
-    Integrate the squared slope of the prediction where no target holds it.
+    Integrate the squared slope of the prediction where no target constrains it.
 
     .. math:: \int u \, g^2 \, dE
 
@@ -194,7 +116,8 @@ def gradient_term(
     front of the target belong to :func:`front_tail_term`.
 
     :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
-    :param mask: true where the target is to be compared, ``(samples, ..., points)``
+    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
+    :param mask: true where the target is to be compared, shape of ``targets``
     :param shift: shift of each sample, ``(samples,)``
     :param grid_spacing: distance between two columns, eV
     :return: ``(samples,)``, states\ :sup:`2`/eV\ :sup:`3`
@@ -244,6 +167,190 @@ def cumulative_term(
     error = _masked_error(predictions, targets, mask, shift)
     excess = torch.cumulative_trapezoid(error, dx=grid_spacing)
     return sum_components(torch.trapezoid(mask[..., 1:] * excess**2, dx=grid_spacing))
+
+
+@dataclass(frozen=True)
+class Term:
+    """
+    A term of the loss.
+
+    :param name: name in logs and reports
+    :param function: computes it, ``(samples,)``
+    :param option: name of the option that is its weight; ``None`` for a weight of 1
+    :param unit: unit of the term without its weight
+    :param meaning: one line for tables
+    """
+
+    name: str
+    function: Callable[..., Tensor]
+    option: str | None
+    unit: str
+    meaning: str
+
+    def weight(self, weights: Mapping[str, float]) -> float:
+        """
+        Look up the weight of this term.
+
+        :param weights: weights by the name of their option; a term that is not among
+            them has no weight
+        :return: its weight
+        """
+        return 1.0 if self.option is None else weights.get(self.option, 0.0)
+
+
+TERMS = (
+    Term(
+        "masked",
+        masked_term,
+        None,
+        "states²/eV",
+        "squared error over the trusted range",
+    ),
+    Term(
+        "tail",
+        front_tail_term,
+        "tail_weight",
+        "states²/eV",
+        "squared prediction in front of the target",
+    ),
+    Term(
+        "gradient",
+        gradient_term,
+        "grad_weight",
+        "states²/eV³",
+        "squared slope where nothing is trusted",
+    ),
+    Term(
+        "cumulative",
+        cumulative_term,
+        "int_weight",
+        "states² eV",
+        "squared error of the integrated DOS",
+    ),
+)
+"""
+The terms of the loss. Weighted sum, log, reports and the table in the documentation
+derive from this; weights are options of
+:class:`~metatrain_dos.loss.options.MaskedDOSHypers`.
+"""
+
+
+def masked_dos(
+    predictions: Tensor,
+    targets: Tensor,
+    mask: Tensor,
+    weights: Mapping[str, float],
+    *,
+    grid_spacing: float,
+    per_structure: str = "square",
+    terms: tuple[Term, ...] = TERMS,
+) -> Tensor:
+    r"""
+    Compute the aligned, masked loss of a density of states for each sample.
+
+    :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
+    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
+    :param mask: true where the target is to be compared, shape of ``targets``
+    :param weights: weights of the terms by the name of their option
+    :param grid_spacing: distance between two columns, eV
+    :param per_structure: see :func:`loss_of_structure`
+    :param terms: the terms
+    :return: loss of each sample, ``(samples,)``; not finite where a prediction is not
+    :raises TypeError: if ``mask`` is not boolean, or the dtypes differ
+    :raises ValueError: if the shapes do not belong together
+    """
+    found, _ = weighted_terms(
+        predictions, targets, mask, weights, grid_spacing=grid_spacing, terms=terms
+    )
+    total = found.sum(-1)
+    return total * loss_of_structure(
+        total, targets, mask, per_structure, grid_spacing=grid_spacing
+    )
+
+
+def weighted_terms(
+    predictions: Tensor,
+    targets: Tensor,
+    mask: Tensor,
+    weights: Mapping[str, float],
+    *,
+    grid_spacing: float,
+    terms: tuple[Term, ...] = TERMS,
+) -> tuple[Tensor, Tensor]:
+    r"""
+    Compute each term at the best shift, times its weight.
+
+    .. math:: L = \sum_k w_k \, T_k(s^*)
+
+    The best shift :math:`s^*` minimises the masked term plus the weighted front tail.
+    Arguments and errors are those of :func:`masked_dos`.
+
+    :return: the weighted terms, ``(samples, terms)``, and the shifts, ``(samples,)``
+    """
+    check_inputs(predictions, targets, mask)
+    mask = mask & ~torch.isnan(targets)
+    tail_weight = weights.get("tail_weight", 0.0)
+    shift = best_shift(
+        predictions, targets, mask, grid_spacing=grid_spacing, tail_weight=tail_weight
+    )
+    # No term sees every column, but a prediction that is not finite anywhere is broken.
+    broken = 0.0 * predictions.flatten(1).sum(1)
+    found = []
+    for term in terms:
+        weight = term.weight(weights)
+        if weight == 0:  # it could still overflow
+            found.append(torch.zeros_like(broken))
+            continue
+        value = term.function(
+            predictions, targets, mask, shift, grid_spacing=grid_spacing
+        )
+        found.append(weight * value)
+    found[0] = found[0] + broken
+    return torch.stack(found, -1), shift
+
+
+def loss_of_structure(
+    total: Tensor,
+    targets: Tensor,
+    mask: Tensor,
+    per_structure: str,
+    *,
+    grid_spacing: float,
+) -> Tensor | float:
+    r"""
+    Compute the factor that turns the weighted sum of a structure into its loss.
+
+    The sums of different structures differ by orders of magnitude, so that a few of
+    them dominate the gradient of a batch. A root per structure tames that as clipping
+    does per batch, and makes the loss independent of its scale:
+
+    .. math::
+
+        \text{square:}\; L \qquad
+        \text{root:}\; \sqrt{L + \epsilon} - \sqrt\epsilon \qquad
+        \text{relative root:}\; \sqrt{L / T + \epsilon} - \sqrt\epsilon
+
+    with :math:`T = \int m \, t^2 \, dE` and :math:`\epsilon = 10^{-6}` in the units of
+    the term. The factor is :math:`1 / (\sqrt{L + \epsilon} + \sqrt\epsilon)` and the
+    like, so that the terms times the factor still add up to the loss.
+
+    :param total: sum of the weighted terms of each sample, ``(samples,)``
+    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
+    :param mask: true where the target is to be compared, shape of ``targets``
+    :param per_structure: ``"square"``, ``"root"`` or ``"relative_root"``
+    :param grid_spacing: distance between two columns, eV
+    :return: 1 or ``(samples,)``
+    """
+    if per_structure == "square":
+        return 1.0
+    scale: Tensor | float = 1.0
+    if per_structure == "relative_root":
+        counted = torch.where(mask & ~torch.isnan(targets), targets, 0)
+        size = sum_components(torch.trapezoid(counted**2, dx=grid_spacing))
+        # Where nothing is trusted, or the DOS is zero, there is nothing to divide by.
+        scale = torch.where(size > 0, size, 1)
+    softening = SOFTENING**0.5
+    return 1 / (scale * (torch.sqrt(total / scale + SOFTENING) + softening))
 
 
 def _masked_error(

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from ase.formula import Formula
 
+from ..loss.terms import TERMS
 from .comparison import Batch, Place
-from .errors import TERMS
 
 
 NUMBERS = {
@@ -24,10 +24,7 @@ NUMBERS = {
     "cumulative_rmse": "root mean square error of the integrated DOS, states",
     "cumulative_max": "largest error of the integrated DOS, states",
     "shift": "how far the computed DOS slid along the prediction, eV",
-    "loss_masked": "squared error over the trusted range, per atom, states²/eV",
-    "loss_tail": "squared prediction in front of it, per atom, states²/eV",
-    "loss_gradient": "squared slope where nothing is trusted, per atom, states²/eV³",
-    "loss_cumulative": "squared error of the integrated DOS, per atom, states² eV",
+    **{f"loss_{t.name}": f"{t.meaning}, per atom, {t.unit}" for t in TERMS},
     "loss": "the loss of the training, which divides by atoms first",
 }
 """Name of each number in the table -> what it is. All but the shift are errors."""
@@ -37,7 +34,7 @@ class ErrorTable:
     """
     Collect the errors of all structures, about 200 bytes for each.
 
-    :param weights: weight of each of :data:`~metatrain_dos.models.errors.TERMS` in the
+    :param weights: weight of each of :data:`~metatrain_dos.loss.terms.TERMS` in the
         loss of the training; ``None`` where it is not known
     """
 
@@ -71,7 +68,7 @@ class ErrorTable:
             "shift": aligned.shift_energy,
         }
         # The trainers of metatrain divide prediction and target by the number of atoms.
-        terms = {name: aligned.terms[name] / atoms**2 + unknown for name in TERMS}
+        terms = {t.name: aligned.terms[t.name] / atoms**2 + unknown for t in TERMS}
         found |= {f"loss_{name}": term for name, term in terms.items()}
         if self._weights is None:
             found["loss"] = np.full(len(atoms), np.nan)

@@ -13,12 +13,8 @@ import torch
 
 from ..loss.alignment import best_shift, window
 from ..loss.checks import check_inputs
-from ..loss.terms import cumulative_term, front_tail_term, gradient_term, masked_term
+from ..loss.terms import TERMS
 from .tensors import as_tensor, rows_like, without_padding
-
-
-TERMS = ("masked", "tail", "gradient", "cumulative")
-"""The terms of the loss, without their weights."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class AlignedDOS:
     :param shift: column of the prediction that the first point of the target falls on,
         ``(samples,)``
     :param grid_spacing: distance between two columns, eV
-    :param terms: name of each of :data:`TERMS` -> its value in the loss, without its
+    :param terms: name of each term of the loss -> its value, without its
         weight, ``(samples,)``; states\ :sup:`2`/eV, but the gradient term
         states\ :sup:`2`/eV\ :sup:`3` and the cumulative term states\ :sup:`2` eV
     """
@@ -179,19 +175,17 @@ def align(
     check_inputs(p, t, m)
     m = m & known
     shift = best_shift(p, t, m, grid_spacing=grid_spacing, tail_weight=tail_weight)
-    terms = (
-        masked_term(p, t, m, shift, grid_spacing=grid_spacing),
-        front_tail_term(p, shift, grid_spacing=grid_spacing),
-        gradient_term(p, m, shift, grid_spacing=grid_spacing),
-        cumulative_term(p, t, m, shift, grid_spacing=grid_spacing),
-    )
+    terms = {
+        term.name: term.function(p, t, m, shift, grid_spacing=grid_spacing)
+        for term in TERMS
+    }
     return AlignedDOS(
         predictions=window(p, shift, t.shape[-1]).numpy(),
         targets=t.numpy(),
         mask=m.numpy(),
         shift=shift.numpy(),
         grid_spacing=grid_spacing,
-        terms={name: term.numpy() for name, term in zip(TERMS, terms, strict=True)},
+        terms={name: values.numpy() for name, values in terms.items()},
     )
 
 

@@ -1,7 +1,7 @@
 """
-Sum up what the loss is made of, over an epoch, without waiting for the device.
+Sum up the terms of the loss over an epoch, without waiting for the device.
 
-The sums stay where the predictions are, and :meth:`TermSums.read` alone reads numbers
+The sums stay where the predictions are, and :meth:`EpochTerms.read` alone reads numbers
 from there.
 """
 
@@ -15,29 +15,26 @@ from torch import Tensor
 PHASES = ("training", "validation")
 
 Block = tuple[Tensor, Tensor, Tensor]
-"""Weighted terms ``(samples, 3)``, shifts ``(samples,)`` in columns, and the mask."""
+"""Weighted terms ``(samples, terms)``, shifts ``(samples,)`` in columns, and mask."""
 
 
 @dataclass(frozen=True)
-class Summary:
+class EpochSummary:
     """
-    Hold what an epoch of training or validation was made of.
+    Terms and shifts of an epoch of training or validation.
 
-    :param terms: DOS, gradient and cumulative term, each summed over the batches
+    :param terms: the weighted terms, each summed over the batches
     :param shift: mean shift of the samples, eV
     :param spread: standard deviation of the shifts, eV
-    :param at_an_end: share of the samples that slide not at all, or as far as they can
+    :param at_limit: share of the samples whose shift is the smallest or largest allowed
     :param trusted: share of the points of the target that the mask trusts
     """
 
     terms: tuple[float, ...]
     shift: float
     spread: float
-    at_an_end: float
+    at_limit: float
     trusted: float
-
-
-EMPTY = Summary((math.nan, math.nan, math.nan), *4 * (math.nan,))
 
 
 @dataclass
@@ -49,7 +46,7 @@ class _Sums:
     points: int
     trained_on: bool = False
 
-    def learned_from(self, gradient: Tensor) -> None:
+    def mark_training(self, gradient: Tensor) -> None:
         self.trained_on = True
 
     def __add__(self, other: "_Sums") -> "_Sums":
@@ -59,22 +56,32 @@ class _Sums:
             self.points + other.points,
         )
 
-    def summarize(self, grid_spacing: float) -> Summary:
+    def summarize(self, grid_spacing: float) -> EpochSummary:
         if self.samples == 0:
-            return EMPTY
-        *terms, shift, square, at_an_end, trusted = self.values.tolist()
+            return unknown(len(self.values) - 4)
+        *terms, shift, square, at_limit, trusted = self.values.tolist()
         shift /= self.samples
         variance = max(square / self.samples - shift**2, 0.0)
-        return Summary(
+        return EpochSummary(
             tuple(terms),
             shift * grid_spacing,
             math.sqrt(variance) * grid_spacing,
-            at_an_end / self.samples,
+            at_limit / self.samples,
             trusted / self.points,
         )
 
 
-class TermSums:
+def unknown(terms: int) -> EpochSummary:
+    """
+    Describe a phase without data.
+
+    :param terms: number of terms
+    :return: NaN throughout
+    """
+    return EpochSummary(terms * (math.nan,), *4 * (math.nan,))
+
+
+class EpochTerms:
     """
     Sum the terms of one loss over the batches of an epoch.
 
@@ -83,12 +90,20 @@ class TermSums:
     the first training batch after validation, and with each :meth:`read`.
 
     :param target: name of the target
+    :param names: names of the terms
     :param grid_spacing: distance between two columns, eV
     :param extra_targets: largest shift, columns
     """
 
-    def __init__(self, target: str, grid_spacing: float, extra_targets: int) -> None:
+    def __init__(
+        self,
+        target: str,
+        names: tuple[str, ...],
+        grid_spacing: float,
+        extra_targets: int,
+    ) -> None:
         self.target = target
+        self.names = names
         self.grid_spacing = grid_spacing
         self.extra_targets = extra_targets
         self.has_seen_data = False
@@ -100,17 +115,17 @@ class TermSums:
         Add one batch.
 
         :param loss: loss of the batch, a scalar
-        :param blocks: what it is made of
-        :param factor: what the sum of all terms is multiplied with to become the loss
+        :param blocks: its terms, shifts and masks
+        :param factor: turns the sum of all terms into the loss of the batch
         """
-        self._settle()
+        self._flush()
         self.has_seen_data = True
         # Sums over an epoch would lose digits in float32; MPS has nothing better.
         dtype = torch.float32 if loss.device.type == "mps" else torch.float64
         values = []
         for terms, shift, mask in blocks:
-            at_an_end = (shift == 0) | (shift == self.extra_targets)
-            counts = [shift.sum(), shift.square().sum(), at_an_end.sum(), mask.sum()]
+            at_limit = (shift == 0) | (shift == self.extra_targets)
+            counts = [shift.sum(), shift.square().sum(), at_limit.sum(), mask.sum()]
             terms = factor * terms.sum(0, dtype=dtype)
             values.append(torch.cat([terms, torch.stack(counts).to(dtype)]))
         self._last = _Sums(
@@ -119,22 +134,24 @@ class TermSums:
             sum(mask.numel() for _, _, mask in blocks),
         )
         if loss.requires_grad:
-            loss.register_hook(self._last.learned_from)
+            loss.register_hook(self._last.mark_training)
 
-    def read(self) -> dict[str, Summary]:
+    def read(self) -> dict[str, EpochSummary]:
         """
         Read the sums of this epoch, and forget them. Waits for the device.
 
         :return: by phase, ``training`` and ``validation``; NaN where there was none
         """
-        self._settle()
+        self._flush()
         sums, self._sums = self._sums, {}
         return {
-            phase: sums[phase].summarize(self.grid_spacing) if phase in sums else EMPTY
+            phase: sums[phase].summarize(self.grid_spacing)
+            if phase in sums
+            else unknown(len(self.names))
             for phase in PHASES
         }
 
-    def _settle(self) -> None:
+    def _flush(self) -> None:
         """Add the last batch to its phase, which is known by now."""
         if self._last is None:
             return

@@ -12,6 +12,7 @@ from metatrain.utils.loss import LossInterface
 
 from ..loss.dispatch import masked_dos
 from ..loss.options import MaskedDOSHypers, validate_hypers
+from ..loss.terms import TERMS
 from .epoch_terms import Block
 from .training_log import follow
 
@@ -33,6 +34,7 @@ class MaskedDOSLoss(LossInterface):
     """
 
     Hypers = MaskedDOSHypers
+    terms = TERMS
     for_gradients = False
 
     def __init__(
@@ -55,7 +57,17 @@ class MaskedDOSLoss(LossInterface):
             target=name,
         )
         super().__init__(name, None, self.hypers.weight, self.hypers.reduction)
-        self._sums = follow(name, self.hypers.grid_spacing, self.hypers.extra_targets)
+        self.weights = {
+            term.option: getattr(self.hypers, term.option)
+            for term in self.terms
+            if term.option is not None
+        }
+        self._sums = follow(
+            name,
+            tuple(term.name for term in self.terms),
+            self.hypers.grid_spacing,
+            self.hypers.extra_targets,
+        )
 
     def compute(
         self,
@@ -84,9 +96,9 @@ class MaskedDOSLoss(LossInterface):
         mask_name = f"{self.target}_mask"
         mask_map = (extra_data or {}).get(mask_name)
 
-        watched: list[Block] = []
+        parts: list[Block] = []
         losses = [
-            self._compute_block(*blocks, watched)
+            self._compute_block(*blocks, parts)
             for blocks in _matching_blocks(prediction_map, target_map, mask_map)
         ]
         per_sample = losses[0] if len(losses) == 1 else torch.cat(losses)
@@ -98,7 +110,7 @@ class MaskedDOSLoss(LossInterface):
         loss = per_sample.mean() if takes_mean else per_sample.sum()
         if self._sums is not None:
             factor = self.weight / (len(per_sample) if takes_mean else 1)
-            self._sums.add(loss, watched, factor)
+            self._sums.add(loss, parts, factor)
         return loss
 
     def _compute_block(
@@ -106,12 +118,12 @@ class MaskedDOSLoss(LossInterface):
         prediction_block: TensorBlock,
         target_block: TensorBlock,
         mask_block: TensorBlock | None,
-        watched: list[Block],
+        parts: list[Block],
     ) -> torch.Tensor:
         """
         Compute the loss of each sample of one block, ``(samples,)``.
 
-        What it is made of is added to ``watched``, if somebody follows this loss.
+        Its terms, shifts and mask are added to ``parts``.
         """
         if target_block.gradients_list():
             raise ValueError(
@@ -126,18 +138,17 @@ class MaskedDOSLoss(LossInterface):
             mask = torch.ones_like(targets, dtype=torch.bool)
         else:
             mask = self._without_padding("mask", predictions, mask_block.values).bool()
-        return masked_dos(
+        found = masked_dos(
             predictions,
             targets,
             mask,
-            grad_weight=self.hypers.grad_weight,
-            int_weight=self.hypers.int_weight,
+            self.weights,
             grid_spacing=self.hypers.grid_spacing,
-            tail_weight=self.hypers.tail_weight,
-            watch=None
-            if self._sums is None
-            else lambda terms, shift: watched.append((terms, shift, mask)),
+            per_structure=self.hypers.per_structure,
+            terms=self.terms,
         )
+        parts.append((found.terms, found.shift, mask))
+        return found.loss
 
     def _without_padding(
         self, role: str, predictions: torch.Tensor, values: torch.Tensor

@@ -1,5 +1,5 @@
 """
-Show what the loss is made of in the log of ``mtt train``.
+Show the terms of the loss in the log of ``mtt train``.
 
 metatrain gives the numbers of an epoch, as lists of names, values and units, to those
 handlers of its logger that have a method ``emit_data``; these write ``train.csv``, and
@@ -11,6 +11,7 @@ Set ``METATRAIN_DOS_LOG=0`` to switch it off.
 """
 
 import logging
+import math
 import os
 import warnings
 from importlib.metadata import version
@@ -18,27 +19,26 @@ from weakref import WeakSet, WeakValueDictionary
 
 import torch
 
-from .epoch_terms import EMPTY, PHASES, Summary, TermSums
+from .epoch_terms import PHASES, EpochSummary, EpochTerms
 from .registry import INSTALL
 
 
 SWITCH = "METATRAIN_DOS_LOG"
-TERMS = ("DOS", "gradient", "cumulative")
 
 Column = tuple[str, str, str]
 """Name, value, unit."""
 
 
 class TrainingLog(logging.Handler):
-    """Insert columns into what metatrain logs of an epoch."""
+    """Insert columns into metatrain's log of an epoch."""
 
     def __init__(self) -> None:
         super().__init__()
-        # By target: a training has one loss for each, and the newest is in use.
-        self._followed: WeakValueDictionary[str, TermSums] = WeakValueDictionary()
-        self._introduced: WeakSet[TermSums] = WeakSet()
+        # By target: a training run has one loss for each, and the newest is in use.
+        self._followed: WeakValueDictionary[str, EpochTerms] = WeakValueDictionary()
+        self._introduced: WeakSet[EpochTerms] = WeakSet()
 
-    def follow(self, sums: TermSums) -> None:
+    def follow(self, sums: EpochTerms) -> None:
         """Show the sums of a loss for as long as that loss keeps them."""
         self._followed[sums.target] = sums
 
@@ -67,10 +67,12 @@ class TrainingLog(logging.Handler):
                 self._introduced.add(sums)
                 logging.info(_introduction(sums, found))
             for phase, summary in found.items():
-                columns[phase] += _columns(f"{phase} {sums.target}", summary)
+                columns[phase] += _columns(
+                    f"{phase} {sums.target}", sums.names, summary
+                )
                 if sums.extra_targets:
-                    share = f"{100 * summary.at_an_end:.1f}"
-                    name = f"{phase} {sums.target} shifts at an end"
+                    share = f"{100 * summary.at_limit:.1f}"
+                    name = f"{phase} {sums.target} shifts at limit"
                     columns[phase].append((name, share, "%"))
         if not any(columns.values()):
             return
@@ -82,14 +84,17 @@ class TrainingLog(logging.Handler):
                 whole[place:place] = part
 
 
-def follow(target: str, grid_spacing: float, extra_targets: int) -> TermSums | None:
+def follow(
+    target: str, names: tuple[str, ...], grid_spacing: float, extra_targets: int
+) -> EpochTerms | None:
     """
-    Show what a loss is made of, if metatrain is about to log a training.
+    Show the terms of a loss, if metatrain is about to log a training run.
 
     :param target: name of the target
+    :param names: names of the terms
     :param grid_spacing: distance between two columns, eV
     :param extra_targets: largest shift, columns
-    :return: what sums up the loss, shown for as long as somebody keeps it; ``None``
+    :return: the sums of the loss, shown for as long as somebody keeps them; ``None``
         where nobody writes numbers down: outside of ``mtt train``, in all but the first
         of several processes, or where it is switched off
     """
@@ -108,7 +113,7 @@ def follow(target: str, grid_spacing: float, extra_targets: int) -> TermSums | N
         logger.removeHandler(handler)
     for handler in [log, *others]:
         logger.addHandler(handler)
-    sums = TermSums(target, grid_spacing, extra_targets)
+    sums = EpochTerms(target, names, grid_spacing, extra_targets)
     log.follow(sums)
     return sums
 
@@ -129,18 +134,20 @@ def _metatrain_logger() -> logging.Logger | None:
         return None
 
 
-def _introduction(sums: TermSums, found: dict[str, Summary]) -> str:
-    """Say what does not change from epoch to epoch."""
+def _introduction(sums: EpochTerms, found: dict[str, EpochSummary]) -> str:
+    """Describe the constants of the run."""
     trusted = " and ".join(
         f"{summary.trusted:.1%} of the {phase} points"
         for phase, summary in found.items()
-        if summary is not EMPTY
+        if not math.isnan(summary.trusted)
     )
     limit = sums.extra_targets * sums.grid_spacing
     return f"{sums.target}: the mask trusts {trusted}; shifts are 0 to {limit:g} eV"
 
 
-def _columns(prefix: str, summary: Summary) -> list[Column]:
+def _columns(
+    prefix: str, names: tuple[str, ...], summary: EpochSummary
+) -> list[Column]:
     """Write a summary as metatrain writes its own numbers."""
     # metatrain adds the losses of all processes; this one has its share only.
     distributed = torch.distributed
@@ -149,7 +156,7 @@ def _columns(prefix: str, summary: Summary) -> list[Column]:
     return [
         *(
             (f"{prefix} {name} term", f"{processes * term:.3e}", "")
-            for name, term in zip(TERMS, summary.terms, strict=True)
+            for name, term in zip(names, summary.terms, strict=True)
         ),
         (f"{prefix} shift", f"{summary.shift:.3f}", "eV"),
         (f"{prefix} shift spread", f"{summary.spread:.3f}", "eV"),
@@ -157,7 +164,7 @@ def _columns(prefix: str, summary: Summary) -> list[Column]:
 
 
 def _warn(reason: str) -> None:
-    """Say that metatrain's log has to do without us."""
+    """Warn that the terms are missing in metatrain's log."""
     warnings.warn(
         f"metatrain {version('metatrain')} logs in another way than metatrain-dos "
         f"{version('metatrain-dos')} expects ({reason}), so the training goes on, but "

@@ -11,6 +11,7 @@ here starts a thread, so that processes may be forked at any time.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -22,6 +23,12 @@ from . import correlation, jit, shift_search, terms
 # Numbers in the predictions that are worked on at once: few enough for the transforms
 # to stay in the cache, enough to make the calls to torch cheap in comparison.
 CHUNK = 131072
+
+KERNELS = ("masked", "tail", "gradient", "cumulative")
+"""Terms that are computed here, in this order."""
+
+WEIGHTS = ("tail_weight", "grad_weight", "int_weight")
+"""Their weights, but for the first, whose weight is 1."""
 
 
 def can_run(predictions: Tensor) -> bool:
@@ -46,10 +53,8 @@ def loss_and_gradient(
     mask: Tensor,
     *,
     with_gradient: bool,
-    grad_weight: float,
-    int_weight: float,
+    weights: Mapping[str, float],
     grid_spacing: float,
-    tail_weight: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """
     Compute the loss of each sample, what it is made of, and its gradient.
@@ -59,10 +64,8 @@ def loss_and_gradient(
     :param targets: computed DOS, ``(samples, ..., points)``, states/eV
     :param mask: true where the target is to be compared, shape of ``targets``
     :param with_gradient: whether to compute the gradient
-    :param grad_weight: weight of the gradient term
-    :param int_weight: weight of the cumulative term
+    :param weights: weights of the terms by the name of their option
     :param grid_spacing: distance between two columns, eV
-    :param tail_weight: weight of the front tail
     :return: loss ``(samples,)``, terms and shift as those of
         :func:`metatrain_dos.loss.terms.weighted_terms`, and the derivative of each
         sample's loss, shape of ``predictions``, or ``None``
@@ -70,7 +73,10 @@ def loss_and_gradient(
     p, t, m = _rows(predictions.detach().contiguous()), _rows(targets), _rows(mask)
     gradient = np.empty(p.shape if with_gradient else (0, 0, 0), p.dtype)
     points = targets.shape[-1]
-    loss, found = np.empty(len(p), p.dtype), np.empty((len(p), 3), p.dtype)
+    tail_weight, grad_weight, int_weight = (
+        float(weights.get(option, 0.0)) for option in WEIGHTS
+    )
+    loss, found = np.empty(len(p), p.dtype), np.empty((len(p), len(KERNELS)), p.dtype)
     shift = np.zeros(len(p), np.int64)
     step = max(1, CHUNK * len(p) // max(p.size, 1))
     for first in range(0, len(p), step):
@@ -84,10 +90,10 @@ def loss_and_gradient(
             t[rows],
             counts,
             shift[rows],
-            grad_weight,
-            int_weight,
             grid_spacing,
             tail_weight,
+            grad_weight,
+            int_weight,
             loss[rows],
             found[rows],
             gradient[rows],

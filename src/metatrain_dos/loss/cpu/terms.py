@@ -25,10 +25,10 @@ def weighted_terms(
     t: np.ndarray,
     m: np.ndarray,
     shift: np.ndarray,
-    grad_weight: float,
-    int_weight: float,
     grid_spacing: float,
     tail_weight: float,
+    grad_weight: float,
+    int_weight: float,
     loss: np.ndarray,
     terms: np.ndarray,
     gradient: np.ndarray,
@@ -37,8 +37,8 @@ def weighted_terms(
     Compute the terms of each sample at its shift.
 
     :param loss: is filled with the sum of the terms, ``(samples,)``
-    :param terms: is filled with the masked term and the tail, the gradient and the
-        cumulative term, times their weights, ``(samples, 3)``
+    :param terms: is filled with the masked, tail, gradient and cumulative term, times
+        their weights, ``(samples, 4)``
     :param gradient: is filled with the derivative of their sum, shape of ``p``; may be
         empty
     """
@@ -49,7 +49,7 @@ def weighted_terms(
     d_p, d_slope = np.empty(columns, p.dtype), np.zeros(columns + 4, p.dtype)
     zero = p.dtype.type(0.0)
     for sample in range(p.shape[0]):
-        dos, slope, integral = 0.0, 0.0, 0.0
+        dos, tail, slope, integral = 0.0, 0.0, 0.0, 0.0
         s = shift[sample]
         for component in range(p.shape[1]):
             prediction, mask = p[sample, component], m[sample, component]
@@ -69,7 +69,7 @@ def weighted_terms(
                 d_window[i] = d_e[i] if mask[i] else zero
             if tail_weight > 0.0:
                 front = prediction[: s + 1]
-                dos += _front_tail(front, grid_spacing, tail_weight, d_p)
+                tail += _front_tail(front, grid_spacing, tail_weight, d_p)
             if grad_weight > 0.0:
                 slope += _gradient(
                     prediction, mask, s, grid_spacing, grad_weight, d_slope, d_p
@@ -82,10 +82,11 @@ def weighted_terms(
             dos += 0.0 * total
             if gradient.size:
                 gradient[sample, component, :] = d_p
-        loss[sample] = dos + slope + integral
+        loss[sample] = dos + tail + slope + integral
         terms[sample, 0] = dos
-        terms[sample, 1] = slope
-        terms[sample, 2] = integral
+        terms[sample, 1] = tail
+        terms[sample, 2] = slope
+        terms[sample, 3] = integral
 
 
 @compiled
@@ -221,7 +222,7 @@ def _gradient(
     slope = d_slope[4:]  # in units of 1 / h, until it is scaled
     for j in range(columns - 4):
         slope[j] = a0 * p[j] + a1 * p1[j] + a2 * p2[j] + a3 * p3[j] + a4 * p4[j]
-    # a target holds it in the window, and the tail in front of that
+    # the target constrains it in the window, and the tail in front of that
     inside = d_slope[s : s + points]
     for i in range(points):
         value = inside[i]
