@@ -16,13 +16,14 @@ from helpers.paths import STRUCTURES
 from helpers.training import losses
 from omegaconf import OmegaConf
 
+from metatrain_dos import EnergyGrid
 from metatrain_dos.commands.main import main
 from metatrain_dos.data.dataset import write_dataset
 from metatrain_dos.data.readers import read_extxyz
 from metatrain_dos.data.samples import Sample
+from metatrain_dos.data.target_spec import TargetSpec
 from metatrain_dos.figures.report_figures import draw
 from metatrain_dos.figures.report_page import MOST_ROWS, write_page
-from metatrain_dos.models.axis import PredictionAxis
 from metatrain_dos.models.comparison import Batch, Place
 from metatrain_dos.models.error_table import NUMBERS, ErrorTable
 from metatrain_dos.models.errors import align
@@ -384,7 +385,7 @@ def test_long_tables_show_the_worst():
 def test_a_report_without_any_number(tmp_path):
     table = table_of(3, untrusted=[0, 1, 2])
     assert choose(table, [1]) == ([], [1])
-    axis = PredictionAxis(columns=42, extra_targets=12, spacing=0.1)
+    axis = TargetSpec(EnergyGrid(0.0, 0.1, 30), extra_targets=12)
     pictures = draw(tmp_path, table, axis, [])
     text = write_page("title", {}, [], table, pictures, zeros_known=False)
     (tmp_path / "report.html").write_text(text, "utf-8")

@@ -9,6 +9,7 @@ from metatensor.torch import Labels, TensorBlock, TensorMap
 
 from metatrain_dos import EnergyGrid, density_of_states
 from metatrain_dos.data.readers import read_calculations
+from metatrain_dos.models.integrated_dos import integrate
 from metatrain_dos.models.levels import (
     band_edges,
     cumulative_dos,
@@ -69,6 +70,14 @@ def test_the_fermi_level_inverts_the_count(electrons):
     level = fermi_level(dos, energies, electrons, tolerance=1e-6)
     # Both are exact but for rounding.
     np.testing.assert_allclose(states_below(dos, energies, level), electrons, 1e-12)
+
+
+def test_rounding_at_the_end_of_a_band():
+    """The square under the root of the parabola is zero there, give or take 1e-16."""
+    heights = np.random.default_rng(0).uniform(0.1, 9.0, (100, 1))
+    for (each,) in integrate(heights * [0.0, 1.0, 0.0], [0.0, 0.7, 1.3]):
+        # The DOS is zero there: an error of 1e-16 states is one of 1e-8 eV.
+        assert each.energy_at(each.states[-1]) == pytest.approx(1.3, abs=1e-7)
 
 
 def test_free_electrons():

@@ -9,7 +9,8 @@ import numpy as np
 
 from .. import __version__
 from ..loss.options import MaskedDOSHypers
-from ..models.axis import PredictionAxis, find_axis, training_loss
+from ..data.target_spec import TargetSpec
+from ..models.axis import find_axis, training_loss
 from ..models.comparison import Comparison
 from ..models.error_table import ErrorTable
 from ..models.evaluation_data import find_data
@@ -139,14 +140,14 @@ def _facts(plan: Plan, comparison: Comparison, seconds: float) -> dict[str, str]
         "data": str(plan.data),
         "target": model.target,
         "columns": f"{axis.columns}, of which {axis.extra_targets} extra, in steps of "
-        f"{axis.spacing:g} eV, as {axis.source} says",
+        f"{axis.spacing:g} eV, from {axis.source}",
         "tail_weight": f"{comparison.tail_weight:g}",
         "device": f"{model.device}, {seconds:.1f} s",
     }
 
 
 def _warnings(
-    table: ErrorTable, axis: PredictionAxis, missing: Sequence[int]
+    table: ErrorTable, axis: TargetSpec, missing: Sequence[int]
 ) -> Iterator[str]:
     """Say what the reader should know first."""
     untrusted = int((table["trusted"] == 0).sum())

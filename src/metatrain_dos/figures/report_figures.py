@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..models.axis import PredictionAxis
+from ..data.target_spec import TargetSpec
 from ..models.error_table import ErrorTable
 from ..models.selection import Chosen
 from . import plot_errors, plot_shifts, plot_structure
@@ -30,7 +30,7 @@ PAGE_COLORS = {
 
 
 def draw(
-    folder: Path, table: ErrorTable, axis: PredictionAxis, chosen: Sequence[Chosen]
+    folder: Path, table: ErrorTable, axis: TargetSpec, chosen: Sequence[Chosen]
 ) -> list[Picture]:
     """
     Draw everything, and write each figure to a file, too.

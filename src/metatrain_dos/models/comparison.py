@@ -9,8 +9,8 @@ import numpy as np
 
 from ..data.samples import Sample, samples
 from ..data.sections import Section
+from ..data.target_spec import TargetSpec
 from ..utils.text import shorten
-from .axis import PredictionAxis
 from .errors import AlignedDOS, align
 from .model import DEFAULT_BATCH_SIZE, DOSModel, check_batch_size
 
@@ -65,7 +65,7 @@ class Comparison:
 
     model: DOSModel
     sections: Sequence[Section]
-    axis: PredictionAxis
+    axis: TargetSpec
     tail_weight: float = 1.0
     batch_size: int = DEFAULT_BATCH_SIZE
 
