@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..loss.options import MaskedDOSHypers
 from ..data.target_spec import TargetSpec
+from ..loss.options import MaskedDOSHypers
 from ..models.axis import find_axis, training_loss
 from ..models.comparison import Comparison
 from ..models.error_table import ErrorTable

@@ -18,6 +18,7 @@ from .integrated_dos import (
     integrate,
     states_below,
 )
+from .noise import CONFIDENCE, count_states, is_even, smoothed, white_noise
 
 
 __all__ = ["BandEdges", "band_edges", "cumulative_dos", "fermi_level", "states_below"]
@@ -85,10 +86,11 @@ def fermi_level(
     level = band_edges(dos, energies, electrons, **options).fermi_level
     if temperature == 0:
         return level
-    levels = [
-        each.chemical_potential(count, kB * temperature)
-        for each, count in integrate(dos, energies, electrons=electrons)
-    ]
+    none = options.get("threshold", DEFAULT_THRESHOLD)
+    levels = []
+    for raw, count in integrate(dos, energies, electrons=electrons):
+        each, _ = count_states(raw, none * count, options.get("smearing"))
+        levels.append(each.chemical_potential(count, kB * temperature))
     return np.reshape(levels, level.shape)
 
 
@@ -107,13 +109,16 @@ def band_edges(
     There is a gap if the DOS falls below ``threshold`` times the number of electrons at
     an energy where :math:`N` differs from that number by no more than ``tolerance``.
     From there, the edges are the nearest energies at which it rises above that value.
+    States are counted from the first ones (:func:`~metatrain_dos.models.noise.
+    count_states`), and noise above the threshold is filtered before the search.
 
     Smearing moves the edges into the gap. The tail of a Gaussian at :math:`\epsilon`
     has the slope :math:`\mathrm{d} \ln D / \mathrm{d} E = (\epsilon - E) / \sigma^2`
     whatever its height, so that one point of it gives :math:`\epsilon`, to which the
     edge is moved if the smearing is known. This is exact for a single level; of
     several, it gives a mean in which the outermost weigh most. A gap is not found where
-    the tails of both sides overlap above the threshold: up to about :math:`4 \sigma` in solids.
+    the tails of both sides overlap above the threshold, in solids up to about
+    :math:`4 \sigma`.
 
     :param dos: density of states, ``(..., points)``, states/eV; an array, a tensor, or
         a TensorMap of one block
@@ -140,16 +145,23 @@ def band_edges(
             "one that the DOS was computed with"
         )
     found = []
-    for each, count, states in integrate(
+    for raw, count, states in integrate(
         dos, energies, electrons=electrons, tolerance=tolerance
     ):
+        none, width = threshold * count, smearing
+        each, floor = count_states(raw, none, smearing)
         points = _plateau(each, count, states)
-        none = threshold * count
+        level = each.energy_at(count)
+        none = max(none, 1.5 * floor)
+        noise = white_noise(raw.dos) if is_even(raw.energies) else 0.0
+        if CONFIDENCE * noise > none:
+            each, left, width = smoothed(each, noise, smearing)
+            none = max(none, 1.5 * floor + left)
         centre = points[np.argmin(each.dos[points])] if len(points) else None
         if centre is None or each.dos[centre] >= none:
-            found.append([each.energy_at(count)] * 3)
+            found.append([level] * 3)
             continue
-        lower, upper = (_edge(each, centre, step, none, smearing) for step in (-1, 1))
+        lower, upper = (_edge(each, centre, step, none, width) for step in (-1, 1))
         end = each.energies[-1] if np.isnan(upper) else upper
         found.append([0.5 * (lower + end), lower, upper])
     levels = np.reshape(found, (*as_array(dos).shape[:-1], 3))
