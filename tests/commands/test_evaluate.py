@@ -5,6 +5,7 @@ import html.parser
 import json
 import re
 import shutil
+from dataclasses import replace
 from itertools import chain
 
 import ase
@@ -29,7 +30,7 @@ from metatrain_dos.models.comparison import Batch, RowId
 from metatrain_dos.models.error_table import COLUMNS, ErrorTable, grouped_median
 from metatrain_dos.models.errors import align
 from metatrain_dos.models.model import DOSModel
-from metatrain_dos.models.selection import CANDIDATES, Selection
+from metatrain_dos.models.selection import CANDIDATES, MOST_ATOMS, Selection
 
 
 # Models run in float32; batches of another size add up in another order. A shift is a
@@ -344,8 +345,9 @@ class TestMistakes:
 
 
 def batch_of(number, untrusted=(), first=0):
-    """Make up predictions and targets."""
+    """Make up predictions, worse from batch to batch, and targets."""
     p, t, m = make_case(first, samples=number)
+    p = p * (1 + first)
     m[list(untrusted)] = False
     row_ids = [RowId("data", first + i) for i in range(number)]
     samples = [
@@ -384,6 +386,12 @@ class TestSelection:
         distance = np.abs(errors - np.nanmedian(errors))
         assert set(ranks["median"]) == set(np.argsort(distance)[:3])
         assert missing == [5, 99]
+
+    def test_some_atoms_of_a_structure(self):
+        batch = batch_of(3 * MOST_ATOMS, untrusted=[1])
+        ids = [RowId("data", i // 30, i % 30) for i in range(3 * MOST_ATOMS)]
+        ranks, _ = select([replace(batch, row_ids=ids)], [0])
+        assert ranks["asked for"] == [0, *range(2, MOST_ATOMS + 1)]
 
     @pytest.mark.parametrize("number", range(1, 10))
     def test_few_are_drawn_once(self, number):
