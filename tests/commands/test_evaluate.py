@@ -5,6 +5,8 @@ import html.parser
 import json
 import re
 import shutil
+from dataclasses import replace
+from itertools import chain
 
 import ase
 import ase.io
@@ -16,18 +18,19 @@ from helpers.paths import STRUCTURES
 from helpers.training import losses
 from omegaconf import OmegaConf
 
+from metatrain_dos import EnergyGrid
 from metatrain_dos.commands.main import main
 from metatrain_dos.data.dataset import write_dataset
 from metatrain_dos.data.readers import read_extxyz
 from metatrain_dos.data.samples import Sample
+from metatrain_dos.data.target_spec import TargetSpec
 from metatrain_dos.figures.report_figures import draw
-from metatrain_dos.figures.report_page import MOST_ROWS, write_page
-from metatrain_dos.models.axis import PredictionAxis
-from metatrain_dos.models.comparison import Batch, Place
-from metatrain_dos.models.error_table import NUMBERS, ErrorTable
+from metatrain_dos.figures.report_page import MOST_ROWS, render_page
+from metatrain_dos.models.comparison import Batch, RowId
+from metatrain_dos.models.error_table import COLUMNS, ErrorTable, grouped_median
 from metatrain_dos.models.errors import align
 from metatrain_dos.models.model import DOSModel
-from metatrain_dos.models.selection import choose
+from metatrain_dos.models.selection import CANDIDATES, MOST_ATOMS, Selection
 
 
 # Models run in float32; batches of another size add up in another order. A shift is a
@@ -71,7 +74,7 @@ def column(rows, name):
 
 def assert_same_numbers(rows, others):
     assert len(rows) == len(others)
-    for name in NUMBERS:
+    for name in COLUMNS:
         if name != "loss":  # known of a checkpoint without its options file
             np.testing.assert_allclose(
                 column(rows, name), column(others, name), rtol=ROUNDING, atol=1e-6
@@ -97,13 +100,12 @@ class TestNumbers:
                 "structure": rows.index(row),
                 "atoms": n,
                 "trusted": m.sum() * h,
-                "rmse": rmse,
                 "rmse_per_atom": rmse / n,
-                "mae": np.abs(error).sum() / m.sum(),
+                "mae_per_atom": np.abs(error).sum() / m.sum() / n,
                 "relative_rmse": rmse / np.sqrt((t[m] ** 2).mean()),
                 "relative_mae": np.abs(error).sum() / np.abs(t[m]).sum(),
-                "cumulative_rmse": np.sqrt(np.mean(excess**2)),
-                "cumulative_max": np.abs(excess).max(),
+                "cumulative_rmse_per_atom": np.sqrt(np.mean(excess**2)) / n,
+                "cumulative_max_per_atom": np.abs(excess).max() / n,
                 "shift": shift * h,
                 "loss_masked": reference.masked_term(p / n, t / n, m, shift, h),
                 "loss_tail": reference.front_tail_term(p / n, shift, h),
@@ -172,8 +174,9 @@ class TestNumbers:
             grid_spacing=0.05,
             extra_targets=trained[2].extra_targets,
         )
-        np.testing.assert_allclose(column(rows, "rmse"), aligned.rmse, rtol=ROUNDING)
-        np.testing.assert_allclose(column(rows, "rmse_per_atom"), column(rows, "rmse"))
+        np.testing.assert_allclose(
+            column(rows, "rmse_per_atom"), aligned.rmse, rtol=ROUNDING
+        )
         assert "structure 1, atom 0:" in (folder / "report.html").read_text("utf-8")
 
     def test_what_is_trusted_nowhere_is_counted(
@@ -191,9 +194,11 @@ class TestNumbers:
         content = json.loads((tmp_path / "report" / "errors.json").read_text("utf-8"))
         row = content["rows"][1]
         assert row["trusted"] == 0
-        assert all(row[name] is None for name in NUMBERS if name != "trusted")
-        known = [r["rmse"] for r in content["rows"] if r["rmse"] is not None]
-        assert content["summary"]["rmse"]["median"] == pytest.approx(np.median(known))
+        assert all(row[name] is None for name in COLUMNS if name != "trusted")
+        errors = [row["rmse_per_atom"] for row in content["rows"]]
+        known = [error for error in errors if error is not None]
+        median = content["summary"]["rmse_per_atom"]["median"]
+        assert median == pytest.approx(np.median(known))
 
 
 class TestReport:
@@ -204,7 +209,7 @@ class TestReport:
         rows = ase.io.read(test_set, ":")
         assert re.search(rf"^{len(rows)} structures +median +mean", printed, re.M)
         assert re.search(r"^RMSE, states/eV/atom( +[\d.]+){4}$", printed, re.M)
-        assert re.search(r"^RMSE, relative( +[\d.]+%){4}$", printed, re.M)
+        assert re.search(r"^RMSE, %( +[\d.]+%){4}$", printed, re.M)
         for frame in rows:
             assert re.search(rf"^{frame.info['material']} ", printed, re.M)
         assert printed.endswith(f"report: {tmp_path / 'report' / 'report.html'}\n")
@@ -253,7 +258,7 @@ class TestReport:
         main([*arguments, str(tmp_path / "empty")])
         assert not (tmp_path / "empty" / "figures" / "asked-for-1.svg").exists()
         (tmp_path / "empty" / "mine.txt").write_text("mine")
-        with pytest.raises(SystemExit, match="output: expected a folder that is not"):
+        with pytest.raises(SystemExit, match=r"output: .*empty already exists; remove"):
             main([*arguments, str(tmp_path / "empty")])
         assert (tmp_path / "empty" / "mine.txt").exists()
         assert sorted(path.name for path in tmp_path.iterdir()) == ["empty"]
@@ -281,7 +286,7 @@ class TestMistakes:
         return refused
 
     def test_paths(self, refused, tmp_path):
-        assert "is not there; check the path" in refused(tmp_path / "x.xyz")
+        assert "does not exist; check the path" in refused(tmp_path / "x.xyz")
         (tmp_path / "x.txt").write_text("")
         assert "expected .xyz, .zip, a memory-mapped" in refused(tmp_path / "x.txt")
         (tmp_path / "folder").mkdir()
@@ -292,7 +297,7 @@ class TestMistakes:
         path = tmp_path / "options.yaml"
         options.test_set.systems.read_from = "nowhere.xyz"
         OmegaConf.save(options, path)
-        assert "nowhere.xyz is not there" in refused(path)
+        assert "nowhere.xyz does not exist" in refused(path)
         options.test_set = 0.1
         OmegaConf.save(options, path)
         assert "to name the data of its test_set" in refused(path)
@@ -334,61 +339,119 @@ class TestMistakes:
 
     def test_numbers(self, refused, test_set):
         said = refused(test_set, "--tail-weight", "nan")
-        assert "tail_weight: expected a finite number >= 0, got nan" in said
+        assert "'tail_weight' must be a finite number >= 0, got nan" in said
         said = refused(test_set, "--batch-size", "0")
         assert "batch_size: expected a number > 0, got 0" in said
 
 
-def table_of(number, untrusted=()):
-    """Measure made-up predictions."""
-    p, t, m = make_case(0, samples=number)
+def batch_of(number, untrusted=(), first=0):
+    """Make up predictions, worse from batch to batch, and targets."""
+    p, t, m = make_case(first, samples=number)
+    p = p * (1 + first)
     m[list(untrusted)] = False
-    rows = [
-        Sample(i, ase.Atoms("Si"), row[None], None) for i, row in enumerate(t.numpy())
+    row_ids = [RowId("data", first + i) for i in range(number)]
+    samples = [
+        Sample(first + i, ase.Atoms("Si"), row[None], None)
+        for i, row in enumerate(t.numpy())
     ]
+    return Batch(row_ids, samples, align(p, t, m, grid_spacing=0.1))
+
+
+def table_of(*batches):
     table = ErrorTable()
-    places = [Place("data", i) for i in range(number)]
-    table.add(Batch(places, rows, align(p, t, m, grid_spacing=0.1)))
+    for batch in batches:
+        table.add(batch)
     return table
 
 
-class TestChoice:
+def select(batches, asked=()):
+    """Select from batches; return the rows of each rank, and the missing."""
+    selection = Selection(asked)
+    for batch in batches:
+        selection.add(batch)
+    median = table_of(*batches).statistics()["relative_rmse"]["median"]
+    ranks, missing = selection.ranked(median or 0.0)
+    return {rank: [s.row for s in chosen] for rank, chosen in ranks.items()}, missing
+
+
+class TestSelection:
     def test_best_middle_and_worst(self):
-        table = table_of(40, untrusted=[5, 6])
-        chosen, missing = choose(table, [7, 5, 7, 99])
-        errors = table["relative_rmse"]
+        batch = batch_of(40, untrusted=[5, 6])
+        ranks, missing = select([batch], [7, 5, 7, 99])
+        errors = batch.aligned.relative_rmse
         order = [i for i in np.argsort(errors) if i not in (5, 6)]
-        assert chosen == [
-            *(("best", i) for i in order[:3]),
-            *(("median", i) for i in order[17:20]),
-            *(("worst", i) for i in order[:-4:-1]),
-            ("asked for", 7),
-        ]
-        assert errors[order[18]] <= np.nanmedian(errors) <= errors[order[19]]
+        assert ranks["best"] == order[:3]
+        assert ranks["worst"] == order[:-4:-1]
+        assert ranks["asked for"] == [7]
+        distance = np.abs(errors - np.nanmedian(errors))
+        assert set(ranks["median"]) == set(np.argsort(distance)[:3])
         assert missing == [5, 99]
+
+    def test_some_atoms_of_a_structure(self):
+        batch = batch_of(3 * MOST_ATOMS, untrusted=[1])
+        ids = [RowId("data", i // 30, i % 30) for i in range(3 * MOST_ATOMS)]
+        ranks, _ = select([replace(batch, row_ids=ids)], [0])
+        assert ranks["asked for"] == [0, *range(2, MOST_ATOMS + 1)]
 
     @pytest.mark.parametrize("number", range(1, 10))
     def test_few_are_drawn_once(self, number):
-        chosen, _ = choose(table_of(number))
-        rows = [row for _, row in chosen]
-        assert sorted(rows) == list(range(number))
+        ranks, _ = select([batch_of(number)])
+        assert sorted(chain(*ranks.values())) == list(range(number))
+
+    def test_memory_is_bounded(self):
+        batches = [batch_of(25, first=25 * i) for i in range(40)]
+        selection = Selection([990])
+        for batch in batches:
+            selection.add(batch)
+            assert len(selection._kept) <= CANDIDATES + 2 * 3 + 1
+        errors = table_of(*batches)["relative_rmse"]
+        order = np.argsort(errors)
+        ranks, _ = selection.ranked(float(np.median(errors)))
+        assert [s.row for s in ranks["best"]] == list(order[:3])
+        assert [s.row for s in ranks["worst"]] == list(order[:-4:-1])
+        # Of 200 among 1000, the nearest three are within a few percent of the middle.
+        for selected in ranks["median"]:
+            assert 450 < np.flatnonzero(order == selected.row)[0] < 550
+        for selected in chain(*ranks.values()):
+            row = selected.row
+            own = batches[row // 25].aligned.sample(row % 25)
+            np.testing.assert_array_equal(selected.aligned.targets, own.targets)
+            np.testing.assert_array_equal(selected.aligned.predictions, own.predictions)
+            assert selected.sample.index == row
+            # A view would keep all of its batch.
+            assert selected.aligned.targets.base is None
 
 
 def test_long_tables_show_the_worst():
-    table = table_of(MOST_ROWS + 200)
-    text = write_page("title", {}, [], table, [], zeros_known=False)
-    assert text.count("<tr>") == 2 + 12 - 1 + MOST_ROWS  # heads, summary without loss
+    table = table_of(batch_of(MOST_ROWS + 200))
+    text = render_page("title", {}, [], table, {}, zeros_known=False)
+    body = text[text.index('<table class="sortable">') :]
+    shown = re.findall(r'<td class="text">(\d+)</td><td class="text">Si', body)
+    worst = np.argsort(-table["relative_rmse"])[:MOST_ROWS]
+    assert {*map(int, shown)} == {*worst.tolist()} and len(shown) == MOST_ROWS
     assert f"The {MOST_ROWS} of {MOST_ROWS + 200} with the largest" in text
 
 
 def test_a_report_without_any_number(tmp_path):
-    table = table_of(3, untrusted=[0, 1, 2])
-    assert choose(table, [1]) == ([], [1])
-    axis = PredictionAxis(columns=42, extra_targets=12, spacing=0.1)
-    pictures = draw(tmp_path, table, axis, [])
-    text = write_page("title", {}, [], table, pictures, zeros_known=False)
+    batch = batch_of(3, untrusted=[0, 1, 2])
+    ranks, missing = select([batch], [1])
+    assert (set().union(*ranks.values()), missing) == (set(), [1])
+    axis = TargetSpec(EnergyGrid(0.0, 0.1, 30), extra_targets=12)
+    figures = draw(tmp_path, table_of(batch), axis, {})
+    text = render_page("title", {}, [], table_of(batch), figures, zeros_known=False)
     (tmp_path / "report.html").write_text(text, "utf-8")
     assert len(Page(tmp_path).table_rows) == 3
+
+
+def test_medians_of_materials():
+    rng = np.random.default_rng(3)
+    values, groups = rng.normal(size=500), rng.integers(0, 40, 500)
+    values[rng.random(500) < 0.3] = np.nan
+    values[groups == 39] = np.nan
+    expected = [
+        np.nanmedian(values[groups == i]) if i < 39 else np.nan for i in range(40)
+    ]
+    np.testing.assert_array_equal(grouped_median(values, groups), expected)
 
 
 class Page(html.parser.HTMLParser):

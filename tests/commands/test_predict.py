@@ -17,7 +17,7 @@ from helpers.level_model import CHOICES, write_model
 
 from metatrain_dos import DOSCalculator
 from metatrain_dos.commands.main import main
-from metatrain_dos.models.electrons import electron_count, read_valences
+from metatrain_dos.models.electrons import electron_counter, read_valences
 from metatrain_dos.models.model import DOSModel
 from metatrain_dos.models.predictor import DOSPredictor
 
@@ -210,8 +210,8 @@ def test_without_electrons_there_is_still_a_dos(folder, tmp_path, capsys):
     np.testing.assert_allclose(found["dos_energies"], [CHOICES.energies] * 2)
     assert np.isnan(found["gap"]).all() and np.isnan(found["electrons"]).all()
     assert (
-        "no Fermi level for 2, and energies on the axis of the training data, whose "
-        "zero means nothing: the number of electrons is missing; give --electrons, "
+        "no Fermi level for 2, with energies on the axis of the training data, whose "
+        "zero is arbitrary: the number of electrons is missing; give --electrons, "
     ) in capsys.readouterr().out
     atoms = Atoms("C", calculator=DOSCalculator(folder / "model.pt"))
     energies, _ = atoms.calc.get_dos(atoms)
@@ -228,9 +228,7 @@ def test_without_a_grid_the_smearing_is_missing(folder, structures, tmp_path, ca
     found = columns_of(output)
     # Edges where the DOS is 0.08 states/eV, not where the levels are.
     assert 5.2 < found["gap"][2] < 5.8
-    assert (
-        "gaps are too small: no grid.json says the smearing" in capsys.readouterr().out
-    )
+    assert "gaps are too small: the smearing is unknown" in capsys.readouterr().out
     predict(lonely, structures, "-o", output, *axis, "--smearing", "0.3", "--force")
     np.testing.assert_allclose(columns_of(output)["gap"][2], 7.0, atol=0.01)
     # Relative to the Fermi level, it does not matter where the axis begins.
@@ -243,17 +241,23 @@ def test_without_a_grid_the_smearing_is_missing(folder, structures, tmp_path, ca
     ("arguments", "message"),
     [
         (["-o", "out.dat"], r"output: expected a file that ends in \.xyz, \.extxyz,"),
-        (["-o", "there.npz"], r"output: .* but there\.npz is; .* with --force"),
+        (
+            ["-o", "there.npz"],
+            r"output: there\.npz already exists; choose .* pass --force",
+        ),
         (
             ["-o", ".", "--format", "csv", "--force"],
-            "output: expected a file that",
+            "output: . already exists",
         ),
-        (["-o", "no/out.npz"], "output: expected a folder to write to, but no is none"),
+        (["-o", "no/out.npz"], "output: expected an existing folder, got no"),
         (
             ["-o", "o.csv", "--electrons", "key"],
             "no file 'key', and structure 0 ",
         ),
-        (["-o", "o.csv", "--electrons", "few"], "only the 1 of few for structure 1"),
+        (
+            ["-o", "o.csv", "--electrons", "few"],
+            "got the 1 of few, and none for structure 1",
+        ),
         (["-o", "o.csv", "--electrons", "bad"], "a file with one number in each line"),
         (["-o", "o.csv", "--electrons", "pairs"], r"pairs \(2 in a line\)"),
         (
@@ -375,8 +379,9 @@ def test_valences_that_are_none(tmp_path, text):
 def test_numbers_of_electrons_that_are_none(value):
     atoms = Atoms("H", info={"n_electrons": value})
     for electrons in (None, "n_electrons"):
-        with pytest.raises(ValueError, match="electrons: expected a number as 'n_el"):
-            electron_count(electrons)(0, atoms)
+        message = "electrons: expected a number > 0, got .* from 'n_electrons'"
+        with pytest.raises(ValueError, match=message):
+            electron_counter(electrons)(0, atoms)
 
 
 def test_no_more_than_a_batch_is_in_memory(folder):

@@ -213,7 +213,8 @@ def test_where_compiled_code_is_kept(tmp_path, home):
         "p = torch.ones(1, 8, dtype=torch.float64)\n"
         "m = torch.ones(1, 6, dtype=torch.bool)\n"
         "w = dict.fromkeys(cpu.WEIGHTS, 1.0)\n"
-        "found = cpu.loss_and_gradient(p, p[:, :6], m, with_gradient=False, weights=w, grid_spacing=1.0)\n"
+        "o = {'with_gradient': False, 'weights': w, 'grid_spacing': 1.0}\n"
+        "found = cpu.loss_and_gradient(p, p[:, :6], m, **o)\n"
         "print(found[2].item())\n"
     )
     environment = {

@@ -154,7 +154,7 @@ def test_mistakes():
     two = TensorMap(
         Labels.range("key", 2), [tensor_map(p).block().copy() for _ in range(2)]
     )
-    with pytest.raises(ValueError, match="expected one block, got 2; align them one"):
+    with pytest.raises(ValueError, match="expected one block, got 2; pass the blocks"):
         align(two, t, m, grid_spacing=SPACING)
     samples = Labels(["system", "atom"], torch.tensor([[i, 0] for i in range(4)]).int())
     with pytest.raises(

@@ -9,6 +9,7 @@ from metatensor.torch import Labels, TensorBlock, TensorMap
 
 from metatrain_dos import EnergyGrid, density_of_states
 from metatrain_dos.data.readers import read_calculations
+from metatrain_dos.models.integrated_dos import IntegratedDOS, integrate
 from metatrain_dos.models.levels import (
     band_edges,
     cumulative_dos,
@@ -69,6 +70,14 @@ def test_the_fermi_level_inverts_the_count(electrons):
     level = fermi_level(dos, energies, electrons, tolerance=1e-6)
     # Both are exact but for rounding.
     np.testing.assert_allclose(states_below(dos, energies, level), electrons, 1e-12)
+
+
+def test_rounding_at_the_end_of_a_band():
+    """The square under the root of the parabola is zero there, give or take 1e-16."""
+    heights = np.random.default_rng(0).uniform(0.1, 9.0, (100, 1))
+    for (each,) in integrate(heights * [0.0, 1.0, 0.0], [0.0, 0.7, 1.3]):
+        # The DOS is zero there: an error of 1e-16 states is one of 1e-8 eV.
+        assert each.energy_at(each.states[-1]) == pytest.approx(1.3, abs=1e-7)
 
 
 def test_free_electrons():
@@ -188,6 +197,60 @@ def test_where_a_count_is_reached_twice_the_first_time_counts():
     np.testing.assert_allclose(
         states_below(dos, energies, fermi_level(dos, energies, 2.25)), 2.25
     )
+
+
+# Noise
+
+
+def noisy(kind, size, rng):
+    """Make noise of a size, states/eV, with or without a mean."""
+    white = size * rng.standard_normal(WIDE.size)
+    return {
+        "floor": np.where(WIDE.energies < -6.5, size, 0.0),
+        "zero mean": white,
+        "positive": np.abs(white),
+    }[kind]
+
+
+WIDE = EnergyGrid(-200.0, 0.05, 4401)
+
+
+@pytest.mark.parametrize("kind", ["floor", "zero mean", "positive"])
+def test_noise_in_front_of_the_states_does_not_count(kind):
+    clean = levels(np.linspace(-5.0, 4.0, 90), np.full(90, 0.1), 0.3, WIDE)
+    dos = clean + noisy(kind, 0.02, np.random.default_rng(0))
+    level = fermi_level(dos, WIDE.energies, 5.0, smearing=0.3)
+    expected = fermi_level(clean, WIDE.energies, 5.0)
+    # In the band, it adds up to 0.02 sqrt(5 * 0.05) = 0.01 states of 1 per eV.
+    assert level == pytest.approx(expected, abs=0.05)
+    plain = IntegratedDOS(WIDE.energies, dos, cumulative_dos(dos, WIDE.energies))
+    if kind != "zero mean":
+        assert plain.energy_at(5.0) < expected - 2.0
+
+
+@pytest.mark.parametrize("kind", ["zero mean", "positive"])
+def test_noise_in_a_gap_does_not_move_its_edges(kind):
+    clean = levels([-3.0, 3.0], [2, 2], 0.3, WIDE)
+    dos = clean + noisy(kind, 0.05, np.random.default_rng(1))
+    edges = band_edges(dos, WIDE.energies, 2.0, smearing=0.3, tolerance=0.1)
+    # Half of the smearing: an edge is where the DOS is four times the filtered noise,
+    # which changes its slope there by a third.
+    np.testing.assert_allclose(edges.highest_occupied, -3.0, atol=0.15)
+    np.testing.assert_allclose(edges.lowest_unoccupied, 3.0, atol=0.15)
+
+
+def test_a_lone_level_far_below_the_others_is_no_noise():
+    dos = levels([-150.0, -3.0, 3.0], [2, 8, 8], 0.3, WIDE)
+    dos += noisy("zero mean", 0.02, np.random.default_rng(2))
+    edges = band_edges(dos, WIDE.energies, 10.0, smearing=0.3, tolerance=0.2)
+    # As above, at both ends; a metal if two of ten electrons are missing.
+    np.testing.assert_allclose(edges.gap, 6.0, atol=0.3)
+
+
+def test_a_dos_that_begins_with_states_is_counted_as_it_is():
+    dos = np.linspace(0.5, 3.0, WIDE.size)
+    expected = IntegratedDOS(WIDE.energies, dos, cumulative_dos(dos, WIDE.energies))
+    assert fermi_level(dos, WIDE.energies, 99.0) == expected.energy_at(99.0)
 
 
 # Temperature

@@ -1,17 +1,17 @@
-"""What commands that use a trained model have in common."""
+"""Options that all commands with a trained model share."""
 
 import argparse
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
 def add_model(group: argparse._ArgumentGroup) -> None:
     """
-    Add how the model is used.
+    Add the options of the model.
 
-    :param group: what ``add_argument_group`` returned
+    :param group: group of the parser
     """
     group.add_argument(
         "--target",
@@ -22,66 +22,66 @@ def add_model(group: argparse._ArgumentGroup) -> None:
         "--device",
         default="auto",
         metavar="DEVICE",
-        help="cpu, cuda, cuda:1... (default %(default)s: a GPU where there is one)",
+        help="cpu, cuda, cuda:1... (default %(default)s: a GPU if there is one)",
     )
     group.add_argument(
         "--batch-size",
         type=int,
         default=16,
-        metavar="STRUCTURES",
-        help="that are predicted at once (default %(default)s)",
+        metavar="N",
+        help="number of structures per batch (default %(default)s)",
     )
     group.add_argument(
         "--extensions",
         type=Path,
         metavar="FOLDER",
         help="compiled extensions of an exported model (default: `extensions` next to "
-        "it, if it is there)",
+        "it, if that exists)",
     )
 
 
 def add_grid(group: argparse._ArgumentGroup) -> None:
     """
-    Add what says where the columns are.
+    Add the options of the energy axis.
 
-    :param group: what ``add_argument_group`` returned
+    :param group: group of the parser
     """
     group.add_argument(
         "--grid",
         type=Path,
         metavar="FILE",
-        help="grid.json of the data set that the model was trained on (default: that "
-        "next to the model, or to the data; else what the loss of the training says)",
+        help="grid.json of the data set that the model was trained on (default: the "
+        "one next to the model or the data, else the options of the loss)",
     )
     group.add_argument(
         "--grid-spacing",
         dest="spacing",
         type=float,
         metavar="EV",
-        help="distance between two columns, instead of what is found",
+        help="distance between two columns",
     )
     group.add_argument(
         "--extra-targets",
         type=int,
         metavar="COLUMNS",
-        help="columns in front of those of a target, instead of what is found",
+        help="number of columns in front of the first column of a target",
     )
 
 
-def run_with_model(command: str, work: Callable[[], list[str]]) -> None:
+def run_with_model(command: str, work: Callable[[], Iterable[str]]) -> None:
     """
-    Do the work of a command and print what it says, or what is wrong.
+    Run a command, and print its lines or its error.
 
     :param command: name of the command
-    :param work: does it, and returns lines for the terminal
+    :param work: does the work, and returns lines for the terminal
     """
     try:
         with warnings.catch_warnings():
-            # metatrain's own, and those of its dependencies
+            # of metatrain and its dependencies
             warnings.filterwarnings("ignore", module=r"(metatrain|metatomic|torch)\.")
             lines = work()
     except KeyboardInterrupt:
-        print(f"mtt-dos {command}: interrupted, and nothing written", file=sys.stderr)
+        print(f"mtt-dos {command}: interrupted; nothing was written", file=sys.stderr)
         sys.exit(130)
     except (OSError, ValueError) as error:
         sys.exit(f"mtt-dos {command}: {error}")

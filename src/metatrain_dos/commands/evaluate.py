@@ -1,13 +1,11 @@
 """
-Compare the predictions of a model with the computed DOS, after alignment. Writes a
-table, figures, and one page that holds all of them.
+Compare the predictions of a model with the computed DOS, after alignment. Write a
+table, figures, and one page with all of them.
 """
 
 import argparse
-from dataclasses import fields
 from pathlib import Path
 
-from ..figures.plan import Plan
 from ._model_options import add_grid, add_model, run_with_model
 
 
@@ -30,23 +28,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="REPORT",
-        help="folder to make; an older report is replaced, anything else left alone",
+        help="new folder for the report; replaces an older report, and nothing else",
     )
     parser.add_argument(
         "--structures",
         type=int,
         nargs="+",
+        default=(),
         metavar="N",
-        help="draw these, too, counted from 0 in the order of the file (default: the "
-        "best, the median and the worst)",
+        help="also draw these, counted from 0 in the order of the file, besides the "
+        "best, the median and the worst",
     )
     parser.add_argument(
         "--tail-weight",
         type=float,
         metavar="WEIGHT",
-        help="of what is predicted in front of a target, in the alignment (default: "
-        "that of the training where the model or an options.yaml next to it says so, "
-        "else 1)",
+        help="weight of the prediction in front of a target, in the alignment "
+        "(default: that of the training run if the model or an options.yaml next to it "
+        "tells it, else 1)",
     )
     add_model(parser.add_argument_group("the model"))
     add_grid(parser.add_argument_group("what the columns of its prediction are"))
@@ -56,12 +55,14 @@ def run(arguments: argparse.Namespace) -> None:
     """
     Run the command.
 
-    :param arguments: what its parser has parsed
+    :param arguments: parsed arguments
     """
-    # Here, not above: `mtt-dos --help` should not wait for torch.
+    # Imported here because `mtt-dos --help` should not wait for torch.
     from ..figures.report import evaluate
 
-    given = {each.name: getattr(arguments, each.name) for each in fields(Plan)}
-    # What is not given has its default.
-    plan = Plan(**{name: value for name, value in given.items() if value is not None})
-    run_with_model("evaluate", lambda: evaluate(plan))
+    options = {
+        name: value
+        for name, value in vars(arguments).items()
+        if name not in ("command", "run")
+    }
+    run_with_model("evaluate", lambda: evaluate(**options))

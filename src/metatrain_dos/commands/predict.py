@@ -1,8 +1,8 @@
 """
 Predict the density of states of structures, with an energy axis, the Fermi level and
-the gap at it. The energy zero of a model is arbitrary: the number of electrons fixes
-it, so that energies are relative to the Fermi level. Predictions above the energies
-where the training data were trusted are extrapolations.
+the gap. The number of electrons fixes the arbitrary energy zero of a model, so that
+energies are relative to the Fermi level. Above the trusted range of the training data,
+predictions are extrapolations.
 """
 
 import argparse
@@ -22,79 +22,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "structures", nargs="+", type=Path, help="files that ASE reads, all structures"
     )
-    _add_output(parser)
-    _add_electrons(parser.add_argument_group("how many electrons there are"))
-    _add_analysis(parser.add_argument_group("Fermi level and gap"))
-    add_model(parser.add_argument_group("the model"))
-    add_grid(parser.add_argument_group("what the columns of its prediction are"))
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """
-    Run the command.
-
-    :param arguments: what its parser has parsed
-    """
-    # Here, not above: `mtt-dos --help` should not wait for torch.
-    from ..models.predict import predict
-
-    options = {
-        name: value
-        for name, value in vars(arguments).items()
-        if name not in ("command", "run")
-    }
-    run_with_model("predict", lambda: predict(**options))
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    """Add where the predictions go."""
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         required=True,
         metavar="FILE",
-        help="file to write: extended XYZ, CSV or NPZ, as it ends",
+        help="file to write; its ending gives the format: .xyz, .csv or .npz",
     )
     parser.add_argument(
         "--format",
         choices=("xyz", "csv", "npz"),
-        help="of the file, if it ends otherwise",
+        help="format of the file, if its ending is another one",
     )
-    parser.add_argument(
-        "--force", action="store_true", help="replace the file if it is there"
-    )
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
     parser.add_argument(
         "--states",
         action="store_true",
-        help="write the integral of the DOS, too, which is the number of states "
-        "below each energy",
+        help="also write the number of states below each energy",
     )
-
-
-def _add_electrons(group: argparse._ArgumentGroup) -> None:
-    """Add what says how many electrons there are."""
+    group = parser.add_argument_group("number of electrons")
     group.add_argument(
         "--electrons",
-        metavar="WHERE",
-        help="a file with one number per structure, or the name of an entry of their "
-        "info, or one number for all (default: n_electrons of those that have it)",
+        metavar="SOURCE",
+        help="a file with one number per structure, the name of an entry of their "
+        "info, or one number for all (default: n_electrons in the info)",
     )
     group.add_argument(
         "--valences",
-        metavar="WHERE",
-        help='of each element, for neutral structures: "Si=4 O=6", or a YAML or JSON '
-        "file",
+        metavar="SOURCE",
+        help='electrons of each element in neutral structures: "Si=4 O=6", or a YAML '
+        "or JSON file",
     )
-
-
-def _add_analysis(group: argparse._ArgumentGroup) -> None:
-    """Add how levels are found."""
+    group = parser.add_argument_group("Fermi level and gap")
     group.add_argument(
         "--zero",
         choices=list(ZEROS),
         default="fermi",
-        help="what energies are relative to: "
+        help="zero of the energies: "
         + "; ".join(f"{name}: {meaning}" for name, meaning in ZEROS.items())
         + " (default %(default)s)",
     )
@@ -103,8 +68,8 @@ def _add_analysis(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=DEFAULT_TOLERANCE,
         metavar="FRACTION",
-        help="of the electrons, by which the integral of the DOS may be off in a gap "
-        "(default %(default)s)",
+        help="error of the integral of the DOS in a gap, as a fraction of the "
+        "electrons (default %(default)s)",
     )
     group.add_argument(
         "--threshold",
@@ -118,6 +83,23 @@ def _add_analysis(group: argparse._ArgumentGroup) -> None:
         "--smearing",
         type=float,
         metavar="EV",
-        help="of the DOS in the training data, to take it out of the edges of a gap "
+        help="Gaussian smearing of the training DOS, used to correct the gap edges "
         "(default: that of grid.json)",
     )
+    add_model(parser.add_argument_group("model"))
+    add_grid(parser.add_argument_group("energy axis of the model"))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """
+    Run the command.
+
+    :param arguments: parsed arguments
+    """
+    # Here, not above: `mtt-dos --help` should not wait for torch.
+    from ..models.predict import predict
+
+    options = vars(arguments) | {}
+    for name in ("command", "run"):
+        options.pop(name, None)
+    run_with_model("predict", lambda: predict(**options))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class TargetSpec:
     :param reference: what energies are relative to, one of
         :data:`~metatrain_dos.data.references.REFERENCES`
     :param spin_resolved: whether each spin channel is a target of its own
+    :param source: origin of these choices, for messages; not written
     :raises ValueError: if the reference is unknown, or a number cannot be meant
     """
 
@@ -57,6 +58,7 @@ class TargetSpec:
     trust_margin: float = DEFAULT_TRUST_MARGIN
     reference: str = "raw"
     spin_resolved: bool = False
+    source: str = field(default="the arguments", compare=False)
 
     def __post_init__(self) -> None:
         if self.reference not in REFERENCES:
@@ -153,7 +155,8 @@ class TargetSpec:
         """
         try:
             content = json.loads(read_text(path))
-            return cls(grid=EnergyGrid(**content.pop("grid")), **content)
+            grid = EnergyGrid(**content.pop("grid"))
+            return cls(grid=grid, **content, source=str(path))
         except (
             *(TypeError, KeyError, AttributeError, ValueError),
             RecursionError,  # lists in thousands of lists
@@ -169,7 +172,14 @@ class TargetSpec:
 
         :param path: ``grid.json`` of a data set
         """
-        Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n", "utf-8")
+        content = asdict(self)
+        del content["source"]
+        Path(path).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+    @property
+    def spacing(self) -> float:
+        """Distance between two columns, eV."""
+        return self.grid.spacing
 
     @property
     def columns(self) -> int:

@@ -1,4 +1,4 @@
-"""Figures."""
+"""Figures, and the report of ``mtt-dos evaluate``."""
 
 from .dos import plot_predicted_and_computed, plot_structure
 from .errors import plot_errors, plot_shifts

@@ -1,17 +1,17 @@
-"""Draw predicted over computed DOS."""
+"""Draw predicted and computed DOS."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .style import COMPUTED, PREDICTED, bare
+from .style import COMPUTED, PREDICTED, remove_spines
 
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..models.errors import AlignedDOS  # which needs torch
+    from ..models.errors import AlignedDOS  # needs torch
 
 
 def plot_predicted_and_computed(
@@ -23,15 +23,13 @@ def plot_predicted_and_computed(
     columns: int = 4,
 ) -> "Figure":
     """
-    Draw predicted over computed DOS, one panel for each structure.
-
-    What is not trusted of the computed DOS is left out.
+    Draw predicted over computed DOS over the trusted range, one panel per structure.
 
     :param energies: energies of the points of the targets, ``(points,)``, eV
     :param aligned: predictions and targets
     :param titles: title of each panel
-    :param zeros: energy of the highest occupied state of each structure, eV; where it
-        is known, energies are relative to it
+    :param zeros: energy of the highest occupied state of each structure, eV, or
+        ``None``; energies are relative to it where it is known
     :param columns: number of panels in a row
     :return: the figure
     """
@@ -49,7 +47,7 @@ def plot_predicted_and_computed(
         curves = aligned.targets[i], aligned.predictions[i]
         _draw(panel, energies, *curves, aligned.mask[i], zero)
         panel.set_title(titles[i], fontsize=9)
-        bare(panel)
+        remove_spines(panel)
 
     known = zeros is not None and all(zero is not None for zero in zeros)
     figure.supxlabel(_energy_label(known), fontsize=9)
@@ -65,12 +63,12 @@ def plot_structure(
     energies: np.ndarray, aligned: "AlignedDOS", *, zero: float | None = None
 ) -> "Figure":
     """
-    Draw predicted over computed DOS of one structure, and below, both integrated.
+    Draw predicted over computed DOS of one structure, and both integrated below.
 
     :param energies: energies of the points of the target, ``(points,)``, eV
     :param aligned: prediction and target of one structure
-    :param zero: energy of the highest occupied state, eV; if it is known, energies
-        are relative to it
+    :param zero: energy of the highest occupied state, eV, or ``None``; energies are
+        relative to it if it is known
     :return: the figure
     """
     from matplotlib.figure import Figure
@@ -87,7 +85,7 @@ def plot_structure(
     figure.align_ylabels()
     above.legend(frameon=False, fontsize=8, loc="upper left")
     for panel in (above, below):
-        bare(panel)
+        remove_spines(panel)
     return figure
 
 
@@ -99,7 +97,7 @@ def _draw(
     mask: np.ndarray,
     zero: float | None,
 ) -> None:
-    """Draw one curve over the other where they are trusted."""
+    """Draw one curve over the other over the trusted range."""
     x = energies[mask] - (zero or 0.0)
     computed, predicted = computed[mask], predicted[mask]
     panel.fill_between(x, computed, color=COMPUTED, alpha=0.35, lw=0)
@@ -107,7 +105,7 @@ def _draw(
     panel.plot(x, predicted, color=PREDICTED, lw=1.1, label="predicted")
     if zero is not None:
         panel.axvline(0.0, color="black", lw=0.6, ls=":")
-    # There is nothing to see where there are no states yet.
+    # Begin shortly below the first states.
     occupied = x[computed > 1e-3 * computed.max()]
     if len(occupied):
         panel.set_xlim(occupied[0] - 1.5, x[-1])

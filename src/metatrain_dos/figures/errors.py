@@ -1,21 +1,21 @@
-"""Draw how errors and shifts are distributed."""
+"""Draw the distribution of errors and shifts."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .style import COMPUTED, PREDICTED, bare
+from .style import COMPUTED, PREDICTED, remove_spines
 
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Materials that a figure has room for.
+# Materials that fit into a figure.
 MOST_MATERIALS = 40
 
-# Dots of one material, beyond which they are one dark bar anyway.
+# More dots in one row are a dark bar anyway.
 MOST_DOTS = 200
 
 
@@ -25,22 +25,23 @@ def plot_errors(
     """
     Draw the errors of each material as dots, and their median as a bar.
 
-    The worst material is on top. Of many, the worst are drawn, and of many structures
-    of one, evenly chosen ones, the best and the worst among them.
+    The worst material is on top. If there are many, only the worst are drawn. If a
+    material has many structures, evenly chosen ones are drawn, the best and the worst
+    among them.
 
     :param errors: error of each structure, ``(structures,)``; NaN is left out
     :param materials: number of the material, ``(structures,)``
     :param names: name of each material
-    :param label: what the errors are, with their unit
+    :param label: axis label, with the unit
     :return: the figure
     """
     from matplotlib.figure import Figure
 
-    known = ~np.isnan(errors)
-    rows = [
-        (np.sort(errors[known & (materials == number)]), names[number])
-        for number in np.unique(materials[known])
-    ]
+    known = np.flatnonzero(~np.isnan(errors))
+    in_order = errors[known[np.lexsort((errors[known], materials[known]))]]
+    numbers, sizes = np.unique(materials[known], return_counts=True)
+    groups = np.split(in_order, np.cumsum(sizes)[:-1]) if len(numbers) else []
+    rows = [(values, names[n]) for values, n in zip(groups, numbers, strict=True)]
     rows.sort(key=lambda row: (-float(np.median(row[0])), row[1]))
     shown = rows[:MOST_MATERIALS]
     figure = Figure(figsize=(4.2, 1.0 + 0.17 * len(shown)), layout="constrained")
@@ -56,7 +57,7 @@ def plot_errors(
     axes.set_xlabel(label, fontsize=8)
     if len(shown) < len(rows):
         axes.set_title(f"the worst {len(shown)} of {len(rows)} materials", fontsize=8)
-    bare(axes)
+    remove_spines(axes)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", lw=0.4, alpha=0.4)
     return figure
@@ -64,10 +65,10 @@ def plot_errors(
 
 def plot_shifts(shifts: np.ndarray, longest: float) -> "Figure":
     """
-    Draw how often targets slid how far along their predictions.
+    Draw the distribution of the shifts of targets along their predictions.
 
     :param shifts: shift of each structure, ``(structures,)``, eV; NaN is left out
-    :param longest: how far a target can slide, eV
+    :param longest: largest possible shift, eV
     :return: the figure
     """
     from matplotlib.figure import Figure
@@ -80,5 +81,5 @@ def plot_shifts(shifts: np.ndarray, longest: float) -> "Figure":
     axes.set_xlabel("shift, eV", fontsize=8)
     axes.set_ylabel("structures", fontsize=8)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    bare(axes)
+    remove_spines(axes)
     return figure

@@ -1,25 +1,25 @@
-"""From a model and data to a report."""
+"""Compare a model with data, and write the report."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
-from ..loss.options import MaskedDOSHypers
-from ..models.axis import PredictionAxis, find_axis, training_loss
-from ..models.comparison import Comparison
+from ..data.target_spec import TargetSpec
+from ..loss.options import MaskedDOSHypers, validate_hypers
+from ..models.axis import find_axis, training_loss
+from ..models.comparison import compare
 from ..models.error_table import ErrorTable
 from ..models.evaluation_data import find_data
 from ..models.model import DOSModel
-from ..models.selection import choose, collect
+from ..models.selection import Selection
 from ..utils.atomic import atomic_folder
 from ..utils.progress import progress
-from .plan import Plan
 from .report_figures import draw
-from .report_page import SUMMARY, format_number, write_page
+from .report_page import format_number, render_page, summary_rows
 
 
 PAGE, CSV, JSON, FIGURES = "report.html", "errors.csv", "errors.json", "figures"
@@ -29,53 +29,92 @@ PAGE, CSV, JSON, FIGURES = "report.html", "errors.csv", "errors.json", "figures"
 SHOWN = 10
 
 
-def evaluate(plan: Plan) -> list[str]:
+def evaluate(
+    model: Path,
+    data: Path,
+    output: Path,
+    *,
+    structures: Collection[int] = (),
+    tail_weight: float | None = None,
+    batch_size: int,
+    target: str | None = None,
+    device: str,
+    extensions: Path | None = None,
+    **axis: Any,
+) -> list[str]:
     """
     Compare a model with data, and write the report.
 
-    :param plan: what to compare, and where to write
-    :return: what to say on the terminal
+    :param model: ``.pt`` or ``.ckpt``
+    :param data: data set or options file, as :func:`find_data` takes it
+    :param output: folder of the report
+    :param structures: structures to draw in any case
+    :param tail_weight: weight of the prediction in front of a target, in the alignment;
+        that of the training run unless given
+    :param batch_size: number of structures per batch
+    :param target: output of the model
+    :param device: where the model runs
+    :param extensions: folder of compiled extensions of the model
+    :param axis: keywords of :func:`~metatrain_dos.models.axis.find_axis`
+    :return: lines for the terminal
     :raises ValueError: if model and data do not fit, or the folder is not free
     """
-    with atomic_folder(plan.output, is_replaceable=_is_report) as folder:
-        model = DOSModel.load(
-            plan.model,
-            target=plan.target,
-            device=plan.device,
-            extensions=plan.extensions,
+    with atomic_folder(output, is_replaceable=_is_report) as folder:
+        loaded = DOSModel.load(
+            model, target=target, device=device, extensions=extensions
         )
-        axis = find_axis(
-            model,
-            near=[plan.data],
-            grid=plan.grid,
-            spacing=plan.spacing,
-            extra_targets=plan.extra_targets,
-        )
-        loss = training_loss(model)
-        comparison = Comparison(
-            model,
-            find_data(plan.data, model.target),
-            axis,
-            tail_weight=_tail_weight(plan, loss),
-            batch_size=plan.batch_size,
-        )
+        loss = training_loss(loaded)
+        if tail_weight is None:
+            tail_weight = (loss or MaskedDOSHypers()).tail_weight
+        else:
+            given = {"tail_weight": tail_weight}
+            validate_hypers(MaskedDOSHypers, given, loss_type="masked_dos")
+        sections = find_data(data, loaded.target)
+        found = find_axis(loaded, near=[data], **axis)
         start = time.perf_counter()
-        table = _fill(comparison, loss)
-        seconds = time.perf_counter() - start
-        chosen, missing = choose(table, plan.structures)
-        facts = _facts(plan, comparison, seconds)
-        warnings = list(_warnings(table, axis, missing))
-
-        drawn = collect(comparison, table, chosen)
+        table, selection = (
+            ErrorTable(loss and loss.model_copy(update={"tail_weight": tail_weight})),
+            Selection(structures),
+        )
+        with progress("evaluate", "structure") as bar:
+            for batch in compare(
+                loaded, sections, found, tail_weight=tail_weight, batch_size=batch_size
+            ):
+                table.add(batch)
+                selection.add(batch)
+                bar.update(len({row_id[:2] for row_id in batch.row_ids}))
+        if len(table) == 0:
+            raise ValueError(
+                f"data: expected structures, got none in {sections[0].source}; give a "
+                "data set that has some"
+            )
+        facts = {
+            "model": str(model),
+            "data": str(data),
+            "target": loaded.target,
+            "columns": f"{found.columns}, of which {found.extra_targets} extra, in "
+            f"steps of {found.grid.spacing:g} eV, from {found.source}",
+            "tail_weight": f"{tail_weight:g}",
+            "device": f"{loaded.device}, {time.perf_counter() - start:.1f} s",
+        }
+        statistics, materials = table.statistics(), table.by_material()
+        ranks, missing = selection.ranked(statistics["relative_rmse"]["median"] or 0.0)
+        warnings = list(_warnings(table, found))
+        if missing:
+            shown = ", ".join(map(str, missing))
+            warnings.append(f"asked for, but not there or not trusted: {shown}")
         (folder / FIGURES).mkdir()
-        pictures = draw(folder / FIGURES, table, axis, drawn)
-        page = write_page(
-            f"Predicted and computed DOS: {plan.model.name}, {plan.data.name}",
+        page = render_page(
+            f"Predicted and computed DOS: {model.name}, {data.name}",
             facts,
             warnings,
             table,
-            pictures,
-            zeros_known=any(each.zero is not None for each in drawn),
+            draw(folder / FIGURES, table, found, ranks),
+            zeros_known=any(
+                "highest_occupied" in each.sample.atoms.info
+                for selected in ranks.values()
+                for each in selected
+            ),
         )
         (folder / PAGE).write_text(page, encoding="utf-8")
         table.write_csv(folder / CSV)
@@ -83,11 +122,18 @@ def evaluate(plan: Plan) -> list[str]:
             "version": __version__,
             **facts,
             "warnings": warnings,
-            "summary": table.statistics(),
-            "materials": table.by_material(),
+            "summary": statistics,
+            "materials": materials,
         }
         table.write_json(folder / JSON, head)
-    return [*_summary(table, facts), *warnings, f"report: {plan.output / PAGE}"]
+    return [
+        *(f"{name.replace('_', ' '):<12}{text}" for name, text in facts.items()),
+        "",
+        *_summary(table, materials),
+        "",
+        *warnings,
+        f"report: {output / PAGE}",
+    ]
 
 
 def _is_report(folder: Path) -> bool:
@@ -96,105 +142,41 @@ def _is_report(folder: Path) -> bool:
     return PAGE in names and names <= {PAGE, CSV, JSON, FIGURES}
 
 
-def _tail_weight(plan: Plan, loss: MaskedDOSHypers | None) -> float:
-    """Align as the training did, unless told otherwise."""
-    if plan.tail_weight is not None:
-        if not 0 <= plan.tail_weight < np.inf:
-            raise ValueError(
-                f"tail_weight: expected a finite number >= 0, got {plan.tail_weight}; "
-                "1 is what the loss has"
-            )
-        return plan.tail_weight
-    return MaskedDOSHypers().tail_weight if loss is None else loss.tail_weight
-
-
-def _fill(comparison: Comparison, loss: MaskedDOSHypers | None) -> ErrorTable:
-    """Measure all structures."""
-    weights = None
-    if loss is not None:
-        weights = {
-            "masked": 1.0,
-            "tail": comparison.tail_weight,
-            "gradient": loss.grad_weight,
-            "cumulative": loss.int_weight,
-        }
-    table = ErrorTable(weights)
-    with progress("evaluate", "structure") as bar:
-        for batch in comparison.batches():
-            table.add(batch)
-            bar.update(len({place[:2] for place in batch.places}))
-    if len(table) == 0:
-        raise ValueError(
-            f"data: expected structures, got none in {comparison.sections[0].source}; "
-            "give a data set that has some"
+def _warnings(table: ErrorTable, axis: TargetSpec) -> Iterator[str]:
+    """List what the reader should know first."""
+    of_all = f"of {len(table)} {table.kind}"
+    if untrusted := int((table["trusted"] == 0).sum()):
+        yield (
+            f"{untrusted} {of_all} are trusted nowhere and left out: their mask is "
+            "false everywhere"
         )
-    return table
+    finite = np.isfinite(table["rmse_per_atom"])
+    if broken := int(((table["trusted"] > 0) & ~finite).sum()):
+        yield f"{broken} {of_all} have predictions that are not finite, and no errors"
+    longest, shifts = axis.extra_targets * axis.grid.spacing, table["shift"]
+    at_limit = int(((shifts <= 0) | (shifts >= longest)).sum())
+    if at_limit and axis.extra_targets:
+        yield (
+            f"{at_limit} {of_all} have a shift at the limit, 0 or {longest:g} eV; a "
+            "model with more extra_targets may fit them better"
+        )
 
 
-def _facts(plan: Plan, comparison: Comparison, seconds: float) -> dict[str, str]:
-    """Say what was compared, and how."""
-    axis, model = comparison.axis, comparison.model
-    return {
-        "model": str(plan.model),
-        "data": str(plan.data),
-        "target": model.target,
-        "columns": f"{axis.columns}, of which {axis.extra_targets} extra, in steps of "
-        f"{axis.spacing:g} eV, as {axis.source} says",
-        "tail_weight": f"{comparison.tail_weight:g}",
-        "device": f"{model.device}, {seconds:.1f} s",
-    }
-
-
-def _warnings(
-    table: ErrorTable, axis: PredictionAxis, missing: Sequence[int]
+def _summary(
+    table: ErrorTable, materials: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
-    """Say what the reader should know first."""
-    untrusted = int((table["trusted"] == 0).sum())
-    if untrusted:
-        yield (
-            f"{untrusted} of {len(table)} {table.kind} are trusted nowhere, and count "
-            "for nothing: their mask is false everywhere"
-        )
-    broken = int(((table["trusted"] > 0) & ~np.isfinite(table["rmse"])).sum())
-    if broken:
-        yield (
-            f"{broken} of {len(table)} {table.kind} have predictions that are not "
-            "finite, and no errors"
-        )
-    longest = axis.extra_targets * axis.spacing
-    shifts = table["shift"]
-    at_end = int(((shifts <= 0) | (shifts >= longest)).sum())
-    if at_end and axis.extra_targets:
-        yield (
-            f"{at_end} of {len(table)} {table.kind} slid to one end of the "
-            f"{longest:g} eV that they can; with more extra_targets in a training, "
-            "they might fit better"
-        )
-    if missing:
-        yield f"asked for, but not there or not trusted: {', '.join(map(str, missing))}"
-
-
-def _summary(table: ErrorTable, facts: Mapping[str, Any]) -> Iterator[str]:
-    """Say the most important on the terminal."""
-    for name, text in facts.items():
-        yield f"{name.replace('_', ' '):<12}{text}"
+    """Tabulate the most important numbers for the terminal."""
+    heads = [f"{len(table)} {table.kind}", "median", "mean", "90 %", "largest"]
+    for label, *numbers in [heads, *summary_rows(table)]:
+        yield f"{label:<33}" + "".join(f"{x:>10}" for x in numbers)
     yield ""
-    heads = ("median", "mean", "90 %", "largest")
-    yield f"{f'{len(table)} {table.kind}':<31}" + "".join(f"{h:>10}" for h in heads)
-    for name, values in table.statistics().items():
-        if name in SUMMARY and values["median"] is not None:
-            numbers = (format_number(name, value) for value in values.values())
-            yield f"{SUMMARY[name]:<31}" + "".join(f"{x:>10}" for x in numbers)
-    materials = table.by_material()
-    yield ""
-    yield f"{'medians by material':<31}{'RMSE/atom':>10}{'relative':>10}{'count':>10}"
+    yield f"{'medians by material':<33}{'RMSE/atom':>10}{'relative':>10}{'count':>10}"
     for row in materials[:SHOWN]:
-        numbers = (
+        numbers = [
             format_number(name, row[name])
             for name in ("rmse_per_atom", "relative_rmse")
-        )
+        ]
         cells = "".join(f"{x:>10}" for x in (*numbers, row["structures"]))
-        yield f"{row['material'][:30]:<31}{cells}"
+        yield f"{row['material'][:32]:<33}{cells}"
     if len(materials) > SHOWN:
         yield f"... the worst of {len(materials)}; all are in {JSON}"
-    yield ""

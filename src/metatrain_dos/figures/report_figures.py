@@ -2,18 +2,19 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..models.axis import PredictionAxis
+from ..data.target_spec import TargetSpec
 from ..models.error_table import ErrorTable
-from ..models.selection import Chosen
-from . import plot_errors, plot_shifts, plot_structure
-from .report_page import Picture, format_number
+from ..models.selection import Selected
+from .dos import plot_structure
+from .errors import plot_errors, plot_shifts
+from .report_page import PageFigure, format_number
 from .style import COMPUTED, PREDICTED
 
 
@@ -21,7 +22,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Colours of a figure -> those of the page, which change in the dark.
+HEADINGS = {
+    "best": "Best",
+    "median": "In the middle",
+    "worst": "Worst",
+    "asked for": "Asked for",
+}
+"""Rank of selected rows -> heading on the page."""
+
+# Colours of a figure -> those of the page, which change in dark mode.
 PAGE_COLORS = {
     "#000000": "currentColor",
     COMPUTED: "var(--computed)",
@@ -30,57 +39,73 @@ PAGE_COLORS = {
 
 
 def draw(
-    folder: Path, table: ErrorTable, axis: PredictionAxis, chosen: Sequence[Chosen]
-) -> list[Picture]:
+    folder: Path,
+    table: ErrorTable,
+    axis: TargetSpec,
+    ranks: Mapping[str, Sequence[Selected]],
+) -> dict[str, list[PageFigure]]:
     """
-    Draw everything, and write each figure to a file, too.
+    Draw all figures of a report, and write each to a file.
 
-    :param folder: where figures go
+    :param folder: folder for the files
     :param table: all errors
-    :param axis: what the columns of the prediction are
-    :param chosen: structures to draw
-    :return: figures for the page
+    :param axis: energies of the columns of the prediction
+    :param ranks: rows to draw, by rank
+    :return: figures for the page by heading
     """
     names, materials = np.unique(table.materials, return_inverse=True)
-    longest = axis.extra_targets * axis.spacing
-    pictures = [
-        _picture(
-            folder / "errors-by-material.svg",
-            plot_errors(
-                100 * table["relative_rmse"],
-                materials,
-                list(names),
-                "RMSE, % of the size of the computed DOS",
+    longest = axis.extra_targets * axis.grid.spacing
+    figures = {
+        "": [
+            _page_figure(
+                folder / "errors-by-material.svg",
+                plot_errors(
+                    100 * table["relative_rmse"],
+                    materials,
+                    list(names),
+                    "RMSE, % of the size of the computed DOS",
+                ),
+                "Errors of each material.",
+                " Red: their median.",
             ),
-            "Errors of each material. Red: their median.",
-        ),
-        _picture(
-            folder / "shifts.svg",
-            plot_shifts(table["shift"], longest),
-            f"How far computed DOS slid along their predictions, of {longest:g} eV "
-            "that they can. The zero is arbitrary; a heap at either end means that "
-            "they would have gone on.",
-        ),
-    ]
-    counts: dict[str, int] = {}
-    for each in chosen:
-        counts[each.rank] = number = counts.get(each.rank, 0) + 1
-        file = f"{each.rank.replace(' ', '-')}-{number}.svg"
-        figure = plot_structure(axis.grid.energies, each.aligned, zero=each.zero)
-        place, name = table.places[each.row], table.materials[each.row]
-        error = format_number("relative_rmse", float(each.aligned.relative_rmse[0]))
-        per_atom = each.aligned.rmse[0] / table.atoms[each.row]
-        atom = "" if place.atom is None else f", atom {place.atom}"
-        caption = (
-            f"<b>{escape(name)}</b>, {escape(place.data)}, structure "
-            f"{place.structure}{atom}: RMSE {error}, {per_atom:.3g} states/eV/atom"
-        )
-        pictures.append(_picture(folder / file, figure, caption, each.rank))
-    return pictures
+            _page_figure(
+                folder / "shifts.svg",
+                plot_shifts(table["shift"], longest),
+                "Shifts of computed DOS along their predictions,",
+                f" of at most {longest:g} eV. The zero is arbitrary. A peak at either "
+                "end means that a larger extra_targets may fit better.",
+            ),
+        ]
+    }
+    for rank, selected in ranks.items():
+        figures[HEADINGS[rank]] = [
+            _draw_row(folder / f"{rank.replace(' ', '-')}-{i}.svg", table, axis, each)
+            for i, each in enumerate(selected, 1)
+        ]
+    return figures
 
 
-def _picture(path: Path, figure: "Figure", caption: str, rank: str = "") -> Picture:
-    """Write a figure to a file, and the same in the colours of the page."""
+def _draw_row(
+    path: Path, table: ErrorTable, axis: TargetSpec, selected: Selected
+) -> PageFigure:
+    """Draw one structure."""
+    zero = selected.sample.atoms.info.get("highest_occupied")
+    figure = plot_structure(axis.grid.energies, selected.aligned, zero=zero)
+    row_id = table.row_ids[selected.row]
+    atom = "" if row_id.atom is None else f", atom {row_id.atom}"
+    per_atom = selected.aligned.rmse[0] / table.atoms[selected.row]
+    return _page_figure(
+        path,
+        figure,
+        table.materials[selected.row],
+        f", {row_id.data}, structure {row_id.structure}{atom}: RMSE "
+        f"{format_number('relative_rmse', selected.error)}, {per_atom:.3g} "
+        "states/eV/atom",
+    )
+
+
+def _page_figure(path: Path, figure: "Figure", title: str, caption: str) -> PageFigure:
+    """Write a figure to a file, and convert it to the colours of the page."""
     from matplotlib import rc_context
 
     text = io.StringIO()
@@ -91,10 +116,9 @@ def _picture(path: Path, figure: "Figure", caption: str, rank: str = "") -> Pict
     svg = text.getvalue()[text.getvalue().index("<svg") :]
     for color, of_page in PAGE_COLORS.items():
         svg = svg.replace(color, of_page)
-    # The page has many figures, whose names of things must not meet.
+    # Ids must be unique on the page.
     svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{path.stem}-", svg)
-    label = escape(re.sub("<[^>]*>", "", caption), quote=True)
+    label = escape(title + caption, quote=True)
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-    return Picture(
-        re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S), caption, rank
-    )
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    return PageFigure(svg, title, caption)

@@ -1,4 +1,4 @@
-"""What all figures share."""
+"""Colours and axes of all figures."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ COMPUTED = "#7f8c8d"
 PREDICTED = "#c0392b"
 
 
-def bare(axes: Any) -> None:
-    """Leave away what says nothing."""
+def remove_spines(axes: Any) -> None:
+    """Remove the top and right spines."""
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""Draw where the structures of a data set are trusted."""
+"""Draw the trusted ranges of a data set."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Bars that a figure has room for.
+# Bars that fit into a figure.
 MOST_BARS = 800
 
 
@@ -28,16 +28,17 @@ def plot_trusted_ranges(
     """
     Draw the trusted range of each structure as a bar on one energy axis.
 
-    Structures of a material are next to each other and share a colour. Where there are
-    more structures than rows of pixels, a row stands for several of one material: full
-    colour where all are trusted, pale where some are.
+    Structures of a material are next to each other and share a colour. If there are
+    more than :data:`MOST_BARS` structures, a row stands for several: full colour where
+    all are trusted, pale where some are. These are of one material, unless there are
+    too many materials for that.
 
     :param lowest: lowest eigenvalue, ``(structures,)``, eV
     :param trusted: highest trusted energy, ``(structures,)``, eV
     :param materials: number of the material, ``(structures,)``
     :param names: name of each material
-    :param fermi_levels: Fermi level, NaN where it is not known, ``(structures,)``, eV
-    :param grid: energies of the data set, whose ends are marked
+    :param fermi_levels: Fermi level, NaN if unknown, ``(structures,)``, eV
+    :param grid: energy grid of the data set, whose ends are marked
     :return: the figure
     """
     from matplotlib.collections import LineCollection
@@ -47,9 +48,16 @@ def plot_trusted_ranges(
     rank = np.argsort(np.argsort(np.array(names)))
     order = np.lexsort((trusted, rank[materials]))
     sizes = np.bincount(rank[materials])
-    place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    step = -(-len(order) // MOST_BARS)
-    starts = np.flatnonzero(place % step == 0)
+    number, step = np.arange(len(order)), 1
+    if len(order) > MOST_BARS:
+        # The last row of a material may stand for less than a full step.
+        partial = int(np.count_nonzero(sizes))
+        if partial > MOST_BARS // 2:
+            partial = 0
+        else:
+            number -= np.repeat(np.cumsum(sizes) - sizes, sizes)
+        step = -(-len(order) // (MOST_BARS - partial))
+    starts = np.flatnonzero(number % step == 0)
 
     def per_bar(function: np.ufunc, values: np.ndarray) -> np.ndarray:
         return function.reduceat(values[order], starts)
@@ -112,11 +120,12 @@ def plot_trusted_ranges(
 def _name_rows(
     axes: Any, materials: np.ndarray, names: Sequence[str], height: float
 ) -> None:
-    """Write the name of each material next to the middle of its bars, if it fits."""
-    room = len(materials) / height * 0.13  # bars that a line of text is as high as
+    """Label the middle of each material's bars where there is room for text."""
+    room = len(materials) / height * 0.13  # number of bars per line of text
     ticks, labels, last = [], [], -room
-    for number in np.unique(materials):
-        middle = float(np.flatnonzero(materials == number).mean())
+    found = np.unique(materials, return_index=True, return_counts=True)
+    for number, first, count in zip(*found, strict=True):
+        middle = first + 0.5 * (count - 1)
         if middle - last >= room:
             ticks.append(middle)
             labels.append(names[number])

@@ -1,11 +1,9 @@
 """Find the energies of the columns of a model's prediction."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ..data.grid import EnergyGrid
 from ..data.options_file import OptionsFile, UnusableOptionsError
@@ -17,58 +15,8 @@ if TYPE_CHECKING:
     from .model import DOSModel  # which needs torch
 
 
-@dataclass(frozen=True)
-class PredictionAxis:
-    """
-    Hold the energies of the columns of a prediction.
-
-    :param columns: number of columns of the prediction
-    :param extra_targets: how many of them are in front of the first of a target
-    :param spacing: distance between two columns, eV
-    :param origin: energy of the first column of a target, eV; ``None`` if not known
-    :param smearing: standard deviation of the Gaussians in the targets, eV; ``None`` if
-        not known
-    :param source: what says so, for messages
-    :raises ValueError: if no column is left for a target
-    """
-
-    columns: int
-    extra_targets: int
-    spacing: float
-    origin: float | None = None
-    smearing: float | None = None
-    source: str = "the arguments"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.extra_targets < self.columns:
-            raise ValueError(
-                f"extra_targets: expected 0 to {self.columns - 1}, because the "
-                f"prediction has {self.columns} columns, got {self.extra_targets}; "
-                "give what the loss was trained with"
-            )
-        EnergyGrid(self.origin or 0.0, self.spacing, 1)  # refuses a bad spacing
-
-    @property
-    def grid(self) -> EnergyGrid:
-        """Energies of the columns of a target; they begin at 0 if not known."""
-        size = self.columns - self.extra_targets
-        return EnergyGrid(self.origin or 0.0, self.spacing, size)
-
-    @property
-    def energies(self) -> np.ndarray:
-        """
-        Energy of each column of the prediction, ``(columns,)``, eV.
-
-        :raises ValueError: if it is not known
-        """
-        if self.origin is None:
-            raise ValueError(
-                f"grid: expected to know at what energy the columns begin, but "
-                f"{self.source} does not say; give the grid.json of the data set with "
-                "--grid, or `origin` from Python"
-            )
-        steps = np.arange(-self.extra_targets, self.columns - self.extra_targets)
-        return self.origin + self.spacing * steps
+LOSS_TYPES = ("masked_dos", "metatrain-dos::masked_dos")
+"""Both keys of the loss."""
 
 
 def find_axis(
@@ -79,40 +27,38 @@ def find_axis(
     spacing: float | None = None,
     extra_targets: int | None = None,
     origin: float | None = None,
-) -> PredictionAxis:
+) -> TargetSpec:
     """
-    Find out what energies the columns of a model are at.
+    Find the energies of the columns of a model.
 
-    A ``grid.json``, as ``mtt-dos prepare`` writes it, says all: the one given, or that
-    next to the model, or next to the data. Else the options of the loss say
-    the spacing and the extra targets, which are in a checkpoint, and in an
-    ``options.yaml`` next to a model. Numbers that are given replace what is found.
+    A ``grid.json``, as ``mtt-dos prepare`` writes it, contains everything: the given
+    one, or one next to the model or the data. Otherwise spacing and extra targets come
+    from the options of the loss, in a checkpoint or in an options file next to the
+    model. Numbers that are given replace those that are found.
 
     :param model: the model
-    :param near: data, next to which there may be a ``grid.json``
-    :param grid: ``grid.json``, or the folder that it is in
+    :param near: data next to which there may be a ``grid.json``
+    :param grid: ``grid.json``, or its folder
     :param spacing: distance between two columns, eV
     :param extra_targets: columns in front of the first of a target
     :param origin: energy of the first column of a target, eV
-    :return: the energies
-    :raises ValueError: if nothing says it, or it does not fit the model
+    :return: the axis; its grid begins at 0 and its smearing is 0 where they are unknown
+    :raises ValueError: if the axis cannot be found, or does not fit the model
     """
     places = [model.path, *near] if model.path is not None else [*near]
-    found: dict[str, Any]
+    found: dict[str, Any] = {"smearing": 0.0}
     if grid is not None:
-        found = _read_grid(_in_folder(grid, "grid.json"), model)
+        found = _read_grid(grid, model)
     elif None not in (spacing, extra_targets):
-        found = {}  # what lies around may be for another model
+        pass  # files nearby may belong to another model
     elif file := _next_to(places, "grid.json"):
         found = _read_grid(file, model)
     elif loss := training_loss(model):
-        found = {
+        found |= {
             "spacing": loss.grid_spacing,
             "extra_targets": loss.extra_targets,
-            "source": "the loss of the training",
+            "source": "the options of the loss",
         }
-    else:
-        found = {}
     given = {"spacing": spacing, "extra_targets": extra_targets, "origin": origin}
     found |= {name: value for name, value in given.items() if value is not None}
     if not {"spacing", "extra_targets"} <= found.keys():
@@ -121,7 +67,17 @@ def find_axis(
             f"on next to {' or '.join(map(str, places)) or 'it'}, found none; give its "
             "path with --grid, or both --grid-spacing and --extra-targets"
         )
-    return PredictionAxis(columns=model.columns, **found)
+    extra = found["extra_targets"]
+    if not 0 <= extra < model.columns:
+        raise ValueError(
+            f"extra_targets: expected 0 to {model.columns - 1}, because the prediction "
+            f"has {model.columns} columns, got {extra}; give the number that the loss "
+            "was trained with"
+        )
+    energies = EnergyGrid(
+        found.pop("origin", 0.0), found.pop("spacing"), model.columns - extra
+    )
+    return TargetSpec(energies, **found)
 
 
 def training_loss(model: "DOSModel") -> MaskedDOSHypers | None:
@@ -129,54 +85,56 @@ def training_loss(model: "DOSModel") -> MaskedDOSHypers | None:
     Find the options of the loss that a model was trained with.
 
     :param model: the model
-    :return: options as in its checkpoint or in the ``options.yaml`` next to it;
-        ``None`` where there are none of ``masked_dos``
+    :return: options in its checkpoint or in an options file next to it; ``None`` if the
+        loss is not ``masked_dos``
     """
-    options = model.loss
-    if options is None and model.path is not None:
-        try:
-            file = OptionsFile.read(model.path.parent / "options.yaml")
-        except UnusableOptionsError:
-            return None
-        options = file.get("architecture", "training", "loss")
-        if isinstance(options, dict):
-            options = options.get(model.target)
-    if isinstance(options, str):
-        options = {"type": options}
-    if not isinstance(options, dict) or options.get("type") != "masked_dos":
+    candidates: list[Any] = [model.loss]
+    if model.loss is None and model.path is not None:
+        folder = model.path.parent
+        # The file that `mtt-dos prepare` writes comes first.
+        files = {folder / "options.yaml": None} | dict.fromkeys(
+            sorted(folder.glob("*.y*ml"))
+        )
+        candidates = [_loss_section(file, model.target) for file in files]
+    for options in candidates:
+        if isinstance(options, str):
+            options = {"type": options}
+        if isinstance(options, dict) and options.get("type") in LOSS_TYPES:
+            values = {name: value for name, value in options.items() if name != "type"}
+            return validate_hypers(
+                MaskedDOSHypers, values, loss_type="masked_dos", target=model.target
+            )
+    return None
+
+
+def _loss_section(file: Path, target: str) -> Any:
+    """Read the section of the loss of a target from an options file."""
+    try:
+        loss = OptionsFile.read(file).get("architecture", "training", "loss")
+    except UnusableOptionsError:
         return None
-    values = {name: value for name, value in options.items() if name != "type"}
-    return validate_hypers(
-        MaskedDOSHypers, values, loss_type="masked_dos", target=model.target
-    )
+    return loss.get(target) if isinstance(loss, dict) else loss
 
 
-def _read_grid(file: Path, model: "DOSModel") -> dict[str, Any]:
+def _read_grid(path: Path, model: "DOSModel") -> dict[str, Any]:
     """Read a ``grid.json``, and make sure that it is for the model."""
+    file = path / "grid.json" if path.is_dir() else path
     if not file.is_file():
         raise ValueError(
             f"grid: expected a grid.json, but {file} is no file; give that of the data "
             "set that the model was trained on"
         )
-    made = TargetSpec.read(file)
-    if made.columns != model.columns:
+    spec = TargetSpec.read(file)
+    if spec.columns != model.columns:
         raise ValueError(
-            f"grid: expected the {model.columns} columns that the model has, but "
-            f"{file} is for {made.columns}; give the grid.json of the data set that "
-            "the model was trained on with --grid"
+            f"grid: expected the {model.columns} columns of the model, but {file} is "
+            f"for {spec.columns}; give the grid.json of the data set that the model "
+            "was trained on with --grid"
         )
-    return {
-        "spacing": made.grid.spacing,
-        "extra_targets": made.extra_targets,
-        "origin": made.grid.origin,
-        "smearing": made.smearing,
-        "source": str(file),
-    }
-
-
-def _in_folder(path: Path, name: str) -> Path:
-    """Find a file by itself, or by its folder."""
-    return path / name if path.is_dir() else path
+    origin, spacing = spec.grid.origin, spec.grid.spacing
+    others = {each.name: getattr(spec, each.name) for each in fields(spec)}
+    del others["grid"]
+    return {**others, "origin": origin, "spacing": spacing}
 
 
 def _next_to(places: Iterable[Path], name: str) -> Path | None:

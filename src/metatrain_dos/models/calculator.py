@@ -1,4 +1,4 @@
-"""The same predictions, as a calculator of ASE."""
+"""Predictions of the DOS as an ASE calculator."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,12 +26,12 @@ class DOSCalculator(Calculator):
     Its properties, and the keys of its ``results``, are ``dos_energies`` (eV), ``dos``
     (states/eV), ``states``, ``electrons``, ``fermi_level``, ``highest_occupied``,
     ``lowest_unoccupied``, ``gap`` and ``axis_zero`` (eV), as
-    :class:`~metatrain_dos.models.predictor.PredictedDOS` describes them. It knows
-    no potential energies and forces.
+    :class:`~metatrain_dos.models.predictor.PredictedDOS` describes them. It has no
+    potential energies and forces.
 
     :param model: ``.pt`` or ``.ckpt``, or a loaded model
     :param target: output of the model; the only one that can be a DOS unless given
-    :param device: where the model runs
+    :param device: device of the model
     :param options: keywords of
         :class:`~metatrain_dos.models.predictor.DOSPredictor`: ``electrons``,
         ``valences``, ``zero``, ``grid`` and others
@@ -63,10 +63,10 @@ class DOSCalculator(Calculator):
         Predict a structure; ASE calls this when it has changed.
 
         :param atoms: the structure
-        :param properties: ignored: all come at once
+        :param properties: ignored; all are computed at once
         :param system_changes: ignored
         :raises ValueError: if the model cannot predict the structure, or its number of
-            electrons is wanted and does not fit
+            electrons does not fit
         """
         super().calculate(atoms, properties, system_changes)
         structures = [] if atoms is None else [atoms]

@@ -1,4 +1,4 @@
-"""Say how many electrons a structure has, which a predicted DOS does not."""
+"""Find the number of electrons of a structure, which a predicted DOS does not tell."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,26 +14,28 @@ from ..utils.text import shorten
 
 
 INFO_KEY = "n_electrons"
-"""Where a structure says so itself."""
+"""Entry of the info of structures that contains their number of electrons."""
 
-ElectronCount = Callable[[int, ase.Atoms], float | None]
-"""Number of a structure, and structure -> its number of electrons, if it is known."""
+ElectronCounter = Callable[[int, ase.Atoms], float | None]
+"""Position of a structure, and structure -> its number of electrons, if known."""
 
 
-def electron_count(
+def electron_counter(
     electrons: str | float | None = None,
     valences: str | Mapping[str, float] | None = None,
-) -> ElectronCount:
+    default_valences: Mapping[str, float] | None = None,
+) -> ElectronCounter:
     """
-    Find out what says how many electrons structures have.
+    Choose how electrons are counted.
 
     :param electrons: a number for all structures, a file with one number per structure,
-        or the name of an entry of their info; unless given, ``n_electrons``, for
-        structures that have it
+        or the name of an entry of their info
     :param valences: electrons of each element, as :func:`read_valences` takes them;
-        the structure is taken to be neutral
-    :return: function that says how many a structure has
-    :raises ValueError: if both are given, or what is given cannot be read
+        structures are neutral
+    :param default_valences: valences of structures without ``n_electrons`` in their
+        info, unless one of the others is given
+    :return: function that counts the electrons of a structure
+    :raises ValueError: if both are given, or an argument cannot be read
     """
     if electrons is not None and valences is not None:
         raise ValueError(
@@ -43,36 +45,53 @@ def electron_count(
         known = read_valences(valences)
         return lambda number, atoms: valence_electrons(atoms, known, number)
     if electrons is None:
-        return _from_info_if_there
+
+        def count(number: int, atoms: ase.Atoms) -> float | None:
+            if INFO_KEY in atoms.info:
+                return _from_info(number, atoms, INFO_KEY)
+            symbols = set(atoms.get_chemical_symbols())
+            if default_valences and symbols <= set(default_valences):
+                return valence_electrons(atoms, default_valences, number)
+            return None
+
+        return count
     try:
         same = float(electrons)
     except ValueError:
         path = Path(str(electrons))
-        return _from_file(path) if path.is_file() else _from_info(str(electrons))
-    return lambda number, atoms: same
+        if path.is_file():
+            return _from_file(path)
+        return lambda number, atoms: _from_info(number, atoms, str(electrons))
+    return lambda number, atoms: _positive(same, "the argument")
 
 
 def read_valences(valences: str | Mapping[str, float]) -> dict[str, float]:
     """
-    Read how many electrons each element brings along.
+    Read the number of valence electrons of each element.
 
     :param valences: mapping, text such as ``"Si=4 O=6"``, or the path of a YAML or JSON
         file with a mapping
     :return: symbol of the element -> electrons
-    :raises ValueError: if a symbol is no element, or a number is none
+    :raises ValueError: if a symbol is no element, or a value is no number >= 0
     """
     expected = 'expected electrons by element, such as "Si=4 O=6", or a YAML file'
     pairs: Any = valences
     if isinstance(valences, str):
         if Path(valences).is_file():
-            pairs = _read_yaml(Path(valences), expected)
+            try:
+                # All as text, because to YAML nobelium is a No.
+                pairs = yaml.load(read_text(valences), yaml.BaseLoader)
+            # The last: lists in thousands of lists
+            except (yaml.YAMLError, ValueError, RecursionError) as error:
+                raise ValueError(
+                    f"valences: {expected}, got {valences}, which cannot be read "
+                    f"({shorten(error)}); correct the file"
+                ) from error
         else:
             words = valences.replace(",", " ").split()
             pairs = dict(word.partition("=")[::2] for word in words)
     if not isinstance(pairs, Mapping) or not pairs:
-        raise ValueError(
-            f"valences: {expected}, got {shorten(valences)}; write it like that"
-        )
+        raise ValueError(f"valences: {expected}, got {shorten(valences)}")
     found = {}
     for symbol, text in pairs.items():
         try:
@@ -81,9 +100,8 @@ def read_valences(valences: str | Mapping[str, float]) -> dict[str, float]:
             number = np.nan
         if atomic_numbers.get(str(symbol), 0) < 1 or not 0 <= number < np.inf:
             raise ValueError(
-                f"valences: {expected}, got {shorten(symbol)} with "
-                f"{shorten(text)}; give each "
-                "element the valence electrons of its pseudopotential"
+                f"valences: {expected}, got {shorten(symbol)} with {shorten(text)}; "
+                "give each element the valence electrons of its pseudopotential"
             )
         found[symbol] = number
     return found
@@ -93,7 +111,7 @@ def valence_electrons(
     atoms: ase.Atoms, valences: Mapping[str, float], number: int = 0
 ) -> float:
     """
-    Add up the valence electrons of the atoms of a neutral structure.
+    Sum the valence electrons of the atoms of a neutral structure.
 
     :param atoms: the structure
     :param valences: symbol of the element -> electrons
@@ -112,51 +130,33 @@ def valence_electrons(
     return float(sum(valences[symbol] for symbol in symbols))
 
 
-def _read_yaml(path: Path, expected: str) -> Any:
-    """Read a file, all as text, because to YAML nobelium is a No."""
+def _positive(value: Any, source: str) -> float:
+    """Convert a number of electrons, and refuse any that is none."""
     try:
-        return yaml.load(read_text(path), yaml.BaseLoader)
-    # The last: lists in thousands of lists
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not 0 < number < np.inf:
         raise ValueError(
-            f"valences: {expected}, got {path}, which cannot be read "
-            f"({shorten(error)}); correct it there"
-        ) from error
+            f"electrons: expected a number > 0, got {shorten(value)} from {source}; "
+            "correct it, or give valences"
+        )
+    return number
 
 
-def _number(number: int, atoms: ase.Atoms, key: str) -> float:
-    """Take a number from the info of a structure."""
-    try:
-        return float(atoms.info[key])
-    except (TypeError, ValueError) as error:
+def _from_info(number: int, atoms: ase.Atoms, key: str) -> float:
+    """Read the number of electrons from the info of a structure."""
+    if key not in atoms.info:
         raise ValueError(
-            f"electrons: expected a number as {key!r} of structure {number}, got "
-            f"{shorten(atoms.info[key])}; correct it, or give valences"
-        ) from error
+            f"electrons: expected a number, a file, or an entry of the info of every "
+            f"structure, but there is no file {key!r}, and structure {number} has only "
+            f"{', '.join(sorted(atoms.info)) or 'nothing'}; check the name, or give "
+            "valences"
+        )
+    return _positive(atoms.info[key], f"{key!r} of structure {number}")
 
 
-def _from_info_if_there(number: int, atoms: ase.Atoms) -> float | None:
-    """Look the number up where it usually is."""
-    return _number(number, atoms, INFO_KEY) if INFO_KEY in atoms.info else None
-
-
-def _from_info(key: str) -> ElectronCount:
-    """Look the number up in each structure."""
-
-    def count(number: int, atoms: ase.Atoms) -> float:
-        if key not in atoms.info:
-            raise ValueError(
-                f"electrons: expected a number, a file, or an entry of the info of "
-                f"every structure, but there is no file {key!r}, and structure "
-                f"{number} has only {', '.join(sorted(atoms.info)) or 'nothing'}; "
-                "check the name, or give valences"
-            )
-        return _number(number, atoms, key)
-
-    return count
-
-
-def _from_file(path: Path) -> ElectronCount:
+def _from_file(path: Path) -> ElectronCounter:
     """Read one number per structure."""
     try:
         numbers = np.loadtxt(path, ndmin=1)
@@ -165,16 +165,15 @@ def _from_file(path: Path) -> ElectronCount:
     except ValueError as error:
         raise ValueError(
             f"electrons: expected a file with one number in each line, got {path} "
-            f"({error}); write one line for each structure"
+            f"({shorten(error)}); write one line for each structure"
         ) from error
 
     def count(number: int, atoms: ase.Atoms) -> float:
         if number >= len(numbers):
             raise ValueError(
-                f"electrons: expected a number for each structure, got only the "
-                f"{len(numbers)} of {path} for structure {number}; write one line for "
-                "each structure"
+                f"electrons: expected one number per structure, got the {len(numbers)} "
+                f"of {path}, and none for structure {number}; write one line for each"
             )
-        return float(numbers[number])
+        return _positive(numbers[number], f"line {number + 1} of {path}")
 
     return count

@@ -1,5 +1,5 @@
 """
-Measure how well a predicted DOS agrees with a computed one, whatever its zero.
+Errors of a predicted DOS that do not depend on its energy zero.
 
 Prediction and target are aligned, and the terms computed, by the code of the loss:
 :mod:`metatrain_dos.loss.terms`.
@@ -20,16 +20,16 @@ from .tensors import as_tensor, rows_like, without_padding
 @dataclass(frozen=True)
 class AlignedDOS:
     r"""
-    Hold predictions next to their targets, each shifted to where it fits best.
+    Predictions aligned with their targets, and their errors.
 
-    Every error is over the trusted range, for each sample, ``(samples,)``, and NaN
-    where nothing is trusted. Components of a sample are taken together.
+    Each error is taken over the trusted range and over the components of a sample. It
+    has the shape ``(samples,)``, with NaN for an all-false mask.
 
-    :param predictions: what is predicted at the points of the target,
+    :param predictions: predicted DOS at the points of the target,
         ``(samples, ..., points)``, states/eV
     :param targets: computed DOS, ``(samples, ..., points)``, states/eV
     :param mask: true where the target is trusted, ``(samples, ..., points)``, bool
-    :param shift: column of the prediction that the first point of the target falls on,
+    :param shift: column of the prediction at the first point of the target,
         ``(samples,)``
     :param grid_spacing: distance between two columns, eV
     :param terms: name of each term of the loss -> its value, without its
@@ -49,16 +49,16 @@ class AlignedDOS:
         Take one sample.
 
         :param number: its position
-        :return: the same of one sample only, whose axis stays
+        :return: a copy with that sample only, whose axis stays
         """
         one = slice(number, number + 1)
         return AlignedDOS(
-            predictions=self.predictions[one],
-            targets=self.targets[one],
-            mask=self.mask[one],
-            shift=self.shift[one],
+            predictions=self.predictions[one].copy(),
+            targets=self.targets[one].copy(),
+            mask=self.mask[one].copy(),
+            shift=self.shift[one].copy(),
             grid_spacing=self.grid_spacing,
-            terms={name: term[one] for name, term in self.terms.items()},
+            terms={name: term[one].copy() for name, term in self.terms.items()},
         )
 
     @property
@@ -76,7 +76,7 @@ class AlignedDOS:
         """
         Error as a fraction of the root mean square of the target.
 
-        An error of 1 is that of predicting nothing at all.
+        Predicting nothing at all is an error of 1.
         """
         return self.rmse / _positive(np.sqrt(self._mean(self.targets**2, self.mask)))
 
@@ -112,7 +112,7 @@ class AlignedDOS:
 
     @property
     def shift_energy(self) -> np.ndarray:
-        """How far the target slid from the first column of the prediction, eV."""
+        """Shift of the target along the prediction, eV."""
         return np.where(
             self.mask.reshape(len(self.mask), -1).any(-1),
             self.shift * self.grid_spacing,
@@ -121,7 +121,7 @@ class AlignedDOS:
 
     def integrated(self) -> tuple[np.ndarray, np.ndarray]:
         """
-        Integrate both over what is trusted, up to each point.
+        Integrate both over the trusted range, up to each point.
 
         :return: predicted and computed, ``(samples, ..., points)``, states
         """
@@ -148,11 +148,11 @@ def align(
     extra_targets: int | None = None,
 ) -> AlignedDOS:
     """
-    Shift each target along its prediction as the loss does in training.
+    Align each target with its prediction as the loss does in training.
 
-    Arrays, tensors and TensorMaps will do. A TensorMap has one block. Where the
-    prediction has rows for atoms and the target for systems, as ``mtt eval`` writes it,
-    a system gets the sum over its atoms.
+    Arrays, tensors and TensorMaps of one block are accepted. If the prediction has rows
+    for atoms and the target for systems, as in the output of ``mtt eval``, rows are
+    summed over the atoms of each system.
 
     :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
     :param targets: computed DOS, ``(samples, ..., points)``, states/eV; as wide as the
@@ -160,11 +160,11 @@ def align(
     :param mask: true where the target is trusted, shape of ``targets``; where the
         target is not NaN unless given
     :param grid_spacing: distance between two columns, eV
-    :param tail_weight: weight of what is predicted in front of the target
-    :param extra_targets: columns that the prediction has more than the target, to tell
-        the padding of targets as wide as the prediction
-    :return: both, column by column, and the terms of the loss
-    :raises ValueError: if the shapes do not belong together
+    :param tail_weight: weight of the prediction in front of the target
+    :param extra_targets: E, to recognise the padding of targets as wide as the
+        prediction
+    :return: aligned predictions and targets, and the terms of the loss
+    :raises ValueError: if the shapes do not match
     """
     p = rows_like(targets, predictions)
     t = without_padding(as_tensor(targets), p, extra_targets)
@@ -195,5 +195,5 @@ def _integrals(values: np.ndarray, spacing: float) -> np.ndarray:
 
 
 def _positive(values: np.ndarray) -> np.ndarray:
-    """Turn zeros into NaN, by which anything can be divided."""
+    """Replace zeros by NaN before a division."""
     return np.where(values > 0, values, np.nan)

@@ -1,4 +1,4 @@
-"""Find the structures and targets that a model is compared with."""
+"""Find the structures and targets to compare a model with."""
 
 import zipfile
 from pathlib import Path
@@ -16,17 +16,17 @@ from ..utils.text import shorten
 
 def find_data(data: Path, target: str) -> list[Section]:
     """
-    Find the data sets that a path stands for.
+    Find the data sets at a path.
 
     :param data: a file that ``mtt-dos prepare`` writes, in any of its formats; an
         options file, or the folder that it is in, for its ``test_set``
     :param target: name of the target
-    :return: data sets, in each of which is the target
-    :raises ValueError: if there is none, or the target is not in it
+    :return: data sets, each with the target
+    :raises ValueError: if there is none, or the target is missing
     """
     if not data.exists():
         raise ValueError(
-            f"data: expected a data set or an options file, but {data} is not there; "
+            f"data: expected a data set or an options file, but {data} does not exist; "
             "check the path"
         )
     refuse_special_file(data)
@@ -37,8 +37,7 @@ def find_data(data: Path, target: str) -> list[Section]:
             return _test_sets(data / "options.yaml", target)
         raise ValueError(
             f"data: expected a folder with an options.yaml, or a memory-mapped data "
-            f"set, but {data} is neither; give the folder that `mtt-dos prepare` has "
-            "written"
+            f"set, but {data} is neither; give a folder that `mtt-dos prepare` wrote"
         )
     key = target_key(target)
     kind, has_mask = _entries(data, key)
@@ -63,8 +62,8 @@ def _test_sets(file: Path, target: str) -> list[Section]:
     sections = read_sections(OptionsFile.read(file), "test_set")
     if not sections:
         raise ValueError(
-            f"data: expected {file} to name the data of its test_set, but it does not, "
-            "and a fraction of the training set is drawn anew each time; give the file "
+            f"data: expected {file} to name the data of its test_set, but it does not; "
+            "a fraction of the training set is drawn anew each time, so give the file "
             "of the data"
         )
     for section in sections:
@@ -77,13 +76,13 @@ def _test_sets(file: Path, target: str) -> list[Section]:
         if missing := next(iter(section.missing), None):
             raise ValueError(
                 f"data: expected the files that {section.name} of {file} names, but "
-                f"{missing} is not there; run from the folder of the options file"
+                f"{missing} does not exist; run from the folder of the options file"
             )
     return sections
 
 
 def _entries(data: Path, key: str) -> tuple[str, bool]:
-    """Find out whether a target belongs to atoms, and whether it has a mask."""
+    """Find the kind of samples that a target has, and whether it has a mask."""
     if data.is_dir():
         names = {path.stem for path in data.glob("*.bin")}
         kind = "system"
@@ -103,7 +102,7 @@ def _entries(data: Path, key: str) -> tuple[str, bool]:
         except Exception as error:  # files go wrong in many ways
             raise ValueError(
                 f"data: expected extended XYZ, but {data} cannot be read "
-                f"({shorten(error)}); correct it there"
+                f"({shorten(error)}); correct the file"
             ) from error
         names = {*atoms.info, *atoms.arrays}
         kind = "atom" if key in atoms.arrays else "system"
@@ -115,7 +114,7 @@ def _entries(data: Path, key: str) -> tuple[str, bool]:
     if key not in names:
         raise ValueError(
             f"data: expected targets called {key!r} in {data}, got "
-            f"{', '.join(sorted(names)) or 'none'}; if they are called otherwise, give "
-            "an options file whose test_set says how"
+            f"{', '.join(sorted(names)) or 'none'}; if the key is another, give an "
+            "options file whose test_set names it"
         )
     return kind, f"{key}_mask" in names

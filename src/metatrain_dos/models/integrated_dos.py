@@ -1,9 +1,9 @@
 r"""
-Count the states of a density of states.
+Integrate a density of states.
 
-A DOS :math:`D` is taken to be linear between its points, and zero in front of the first
-one. Its integral :math:`N(E)`, the number of states below an energy, is then the
-trapezoidal sum at the points and a parabola in between.
+A DOS :math:`D` is linear between its points and zero in front of the first one. Its
+integral :math:`N(E)`, the number of states below an energy, is then the trapezoidal sum
+at the points and a parabola in between.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
+
+
+# Gauss-Legendre points for thermal averages, and how many kT they reach to either side:
+# occupations there differ from 0 and 1 by 1e-15.
+QUADRATURE, REACH = 200, 35.0
+# Their error, as a fraction of the electrons, with cells as wide as kT.
+QUADRATURE_ERROR = 1e-5
+
+# Share of all states that are full at some energy on the axis, in spite of rounding.
+FULL = 1 - 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class IntegratedDOS:
     """
-    Hold one DOS and its integral.
+    One DOS and its integral.
 
     :param energies: energy of each point, ``(points,)``, eV
     :param dos: density of states, ``(points,)``, states/eV
@@ -28,12 +39,12 @@ class Curve:
     states: np.ndarray
 
     @property
-    def reached(self) -> np.ndarray:
+    def running_maximum(self) -> np.ndarray:
         """
         Highest number of states up to each point, ``(points,)``.
 
-        A predicted DOS may be negative. So that an energy belongs to every number of
-        states, it is the one at which their number *first* is as high.
+        A predicted DOS may be negative. A number of states then belongs to the energy
+        at which it is reached first.
         """
         return np.maximum.accumulate(self.states)
 
@@ -41,7 +52,8 @@ class Curve:
         """
         Count the states below energies of any shape.
 
-        :param energy: where to count up to, eV; beyond the ends there are no states
+        :param energy: upper end of the integral, eV; there are no states beyond the
+            ends of the axis
         :return: numbers of states
         """
         x, d = self.energies, self.dos
@@ -51,22 +63,58 @@ class Curve:
         mean = d[i] + 0.5 * part * (d[i + 1] - d[i])
         return self.states[i] + (energy - x[i]) * mean
 
-    def energy_of(self, states: float) -> float:
+    def energy_at(self, states: float) -> float:
         """
-        Find the energy below which there are so many states.
+        Find the lowest energy with a number of states below it.
 
         :param states: number of states
-        :return: energy, eV; the end of the axis if there are not as many
+        :return: energy, eV; the end of the axis if there are fewer states
         """
         x, d = self.energies, self.dos
-        i = int(np.searchsorted(self.reached, states))
+        i = int(np.searchsorted(self.running_maximum, states))
         if i == 0 or i == len(x):
             return float(x[0] if i == 0 else x[-1])
         rest, width = states - self.states[i - 1], x[i] - x[i - 1]
         slope = (d[i] - d[i - 1]) / width
-        # The first root of the parabola, in the form that holds for a line, too.
+        # The first root of the parabola, in the form that holds for a line, too. Where
+        # the DOS ends at zero, rounding can make the square negative.
         root = np.sqrt(max(d[i - 1] ** 2 + 2 * slope * rest, 0.0))
         return float(x[i - 1] + min(2 * rest / (d[i - 1] + root), width))
+
+    def chemical_potential(self, electrons: float, width: float) -> float:
+        """
+        Find the level at which thermally occupied states hold the electrons.
+
+        :param electrons: number of electrons; at most all states are filled
+        :param width: temperature times Boltzmann's constant, eV
+        :return: chemical potential, eV; the middle of the range that rounding leaves in
+            a gap that is wide for the temperature
+        """
+        # Integrated by parts: the mean of N over energies distributed as -df/dE.
+        nodes, weights = thermal_nodes()
+        ends = self.energies[[0, -1]] + np.array([-REACH, REACH]) * width
+
+        def excess(level: float, wanted: float) -> float:
+            return float(weights @ self.states_below(level + width * nodes) - wanted)
+
+        levels = [
+            brentq(excess, *ends, args=min(electrons * part, FULL * self.states[-1]))
+            for part in (1 - QUADRATURE_ERROR, 1 + QUADRATURE_ERROR)
+        ]
+        return float(np.mean(levels))
+
+
+def thermal_nodes() -> tuple[np.ndarray, np.ndarray]:
+    """
+    Give nodes and weights of a mean over energies distributed as -df/dE.
+
+    :return: distances from the chemical potential in units of kT, and weights, whose
+        sum is 1, ``(nodes,)`` each
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE)
+    nodes = REACH * nodes
+    weights = weights / np.cosh(0.5 * nodes) ** 2
+    return nodes, weights / weights.sum()
 
 
 def cumulative_dos(dos: Any, energies: Any) -> np.ndarray:
@@ -95,7 +143,7 @@ def cumulative_dos(dos: Any, energies: Any) -> np.ndarray:
     if not np.isfinite(dos).all():
         raise ValueError(
             f"dos: expected finite numbers, got {np.count_nonzero(~np.isfinite(dos))} "
-            "that are not; leave out what is masked"
+            "that are not; leave out masked columns"
         )
     cells = 0.5 * (dos[..., 1:] + dos[..., :-1]) * np.diff(energies)
     return np.concatenate([np.zeros_like(dos[..., :1]), cells.cumsum(-1)], axis=-1)
@@ -108,24 +156,24 @@ def states_below(dos: Any, energies: Any, energy: Any) -> np.ndarray:
     :param dos: density of states, ``(..., points)``, states/eV; an array, a tensor, or
         a TensorMap of one block
     :param energies: energy of each point, ``(points,)``, eV
-    :param energy: where to count up to, one for all or ``(...)``, eV
+    :param energy: upper end of the integral, one for all or ``(...)``, eV
     :return: number of states, ``(...)``
     :raises ValueError: as :func:`cumulative_dos`
     """
     counts = [
-        curve.states_below(at) for curve, at in curves(dos, energies, energy=energy)
+        each.states_below(at) for each, at in integrate(dos, energies, energy=energy)
     ]
     return np.reshape(counts, as_array(dos).shape[:-1])
 
 
-def curves(dos: Any, energies: Any, **numbers: Any) -> Iterator[tuple[Any, ...]]:
+def integrate(dos: Any, energies: Any, **numbers: Any) -> Iterator[tuple[Any, ...]]:
     """
-    Go through a batch.
+    Integrate each DOS of a batch.
 
     :param dos: density of states, ``(..., points)``, states/eV
     :param energies: energy of each point, ``(points,)``, eV
     :param numbers: further numbers, each one for all or ``(...)``
-    :return: curve and numbers of each sample
+    :return: :class:`IntegratedDOS` and numbers of each sample
     :raises ValueError: as :func:`cumulative_dos`, or if numbers do not fit the batch
     """
     states = cumulative_dos(dos, energies)
@@ -145,7 +193,7 @@ def curves(dos: Any, energies: Any, **numbers: Any) -> Iterator[tuple[Any, ...]]
         dos.reshape(-1, points), states.reshape(-1, points), *columns, strict=True
     )
     for density, integral, *values in rows:
-        yield Curve(energies, density, integral), *map(float, values)
+        yield IntegratedDOS(energies, density, integral), *map(float, values)
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -153,9 +201,15 @@ def as_array(values: Any) -> np.ndarray:
     Convert to float64.
 
     :param values: an array, a list, a tensor on any device, or a TensorMap of one block
-    :return: array of the same shape
+    :return: array of the same shape, without gradient
+    :raises ValueError: if there are several blocks
     """
     if hasattr(values, "block"):
+        if len(values) != 1:
+            raise ValueError(
+                f"TensorMap: expected one block, got {len(values)}; pass the blocks "
+                "one by one"
+            )
         values = values.block().values
     if hasattr(values, "detach"):
         values = values.detach().cpu()

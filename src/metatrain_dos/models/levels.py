@@ -11,13 +11,20 @@ from typing import Any
 import numpy as np
 from ase.units import kB
 
-from .integrated_dos import Curve, as_array, cumulative_dos, curves, states_below
+from .integrated_dos import (
+    IntegratedDOS,
+    as_array,
+    cumulative_dos,
+    integrate,
+    states_below,
+)
+from .noise import CONFIDENCE, count_states, is_even, smoothed, white_noise
 
 
 __all__ = ["BandEdges", "band_edges", "cumulative_dos", "fermi_level", "states_below"]
 
 DEFAULT_TOLERANCE = 0.01
-"""Number of states that counts as none, when a gap is looked for."""
+"""Number of states that counts as none in the search for a gap."""
 
 DEFAULT_THRESHOLD = 0.001
 """DOS for each electron that counts as none, 1/eV."""
@@ -25,21 +32,14 @@ DEFAULT_THRESHOLD = 0.001
 # The slope of a tail is that from the threshold to so many times the threshold.
 STEP = 2.0
 
-# Fraction of a height below which what is in front of it might as well be zero.
+# Fraction of a height below which the point in front of it counts as zero.
 FLOOR = 1e-3
-
-# Gauss-Legendre points for thermal averages, and how many kT they reach to either side:
-# occupations there differ from 0 and 1 by 1e-15.
-QUADRATURE = 200
-REACH = 35.0
-# Their error, as a fraction of the electrons, with cells as wide as kT.
-QUADRATURE_ERROR = 1e-5
 
 
 @dataclass(frozen=True)
 class BandEdges:
     """
-    Hold the levels between occupied and empty states.
+    Levels between occupied and empty states.
 
     In a metal, all are the Fermi level, and the gap is zero.
 
@@ -65,9 +65,9 @@ def fermi_level(
     r"""
     Find the energy below which the states hold a number of electrons.
 
-    In a metal, this is where :math:`N` is that number; in a gap, of which all energies
-    are as good, its middle. Above zero temperature it is the level at which states
-    that are occupied with the Fermi function hold the electrons, in a gap or not.
+    In a metal, this is where :math:`N` is that number; in a gap, where any energy would
+    do, its middle. Above zero temperature it is the chemical potential: the level at
+    which states that are occupied with the Fermi function hold the electrons.
 
     :param dos: density of states, ``(..., points)``, states/eV; an array, a tensor, or
         a TensorMap of one block
@@ -86,10 +86,11 @@ def fermi_level(
     level = band_edges(dos, energies, electrons, **options).fermi_level
     if temperature == 0:
         return level
-    levels = [
-        _thermal_level(curve, count, kB * temperature)
-        for curve, count in curves(dos, energies, electrons=electrons)
-    ]
+    none = options.get("threshold", DEFAULT_THRESHOLD)
+    levels = []
+    for raw, count in integrate(dos, energies, electrons=electrons):
+        each, _ = count_states(raw, none * count, options.get("smearing"))
+        levels.append(each.chemical_potential(count, kB * temperature))
     return np.reshape(levels, level.shape)
 
 
@@ -107,22 +108,24 @@ def band_edges(
 
     There is a gap if the DOS falls below ``threshold`` times the number of electrons at
     an energy where :math:`N` differs from that number by no more than ``tolerance``.
-    From there, the edges are the nearest energies at which it is as large again.
+    From there, the edges are the nearest energies at which it rises above that value.
+    States are counted from the first ones (:func:`~metatrain_dos.models.noise.
+    count_states`), and noise above the threshold is filtered before the search.
 
-    Smearing moves these into the gap. The tail of a Gaussian at :math:`\epsilon` has
-    the slope :math:`\mathrm{d} \ln D / \mathrm{d} E = (\epsilon - E) / \sigma^2`
-    whatever its height, so that one point of it tells :math:`\epsilon`. Knowing the
-    smearing, the edges are moved by this much. It is exact for a single level; of
-    several, it finds a mean in which the outermost weigh most. A gap in which the tails
-    of both sides overlap above the threshold is not seen, which are those of up to
-    about :math:`4 \sigma` in solids.
+    Smearing moves the edges into the gap. The tail of a Gaussian at :math:`\epsilon`
+    has the slope :math:`\mathrm{d} \ln D / \mathrm{d} E = (\epsilon - E) / \sigma^2`
+    whatever its height, so that one point of it gives :math:`\epsilon`, to which the
+    edge is moved if the smearing is known. This is exact for a single level; of
+    several, it gives a mean in which the outermost weigh most. A gap is not found where
+    the tails of both sides overlap above the threshold, in solids up to about
+    :math:`4 \sigma`.
 
     :param dos: density of states, ``(..., points)``, states/eV; an array, a tensor, or
         a TensorMap of one block
     :param energies: energy of each point, ``(points,)``, eV
     :param electrons: number of electrons, one for all or ``(...)``
     :param smearing: standard deviation of the Gaussians in the DOS, eV; edges are not
-        moved without
+        moved unless it is given
     :param tolerance: number of states that may be missing or too many in a gap, one for
         all or ``(...)``; never more than half of the electrons
     :param threshold: DOS for each electron that counts as none, 1/eV: above the noise
@@ -138,30 +141,39 @@ def band_edges(
         )
     if smearing is not None and not (np.isfinite(smearing) and smearing >= 0):
         raise ValueError(
-            f"smearing: expected a width >= 0 in eV or None, got {smearing}; it is the "
+            f"smearing: expected a width >= 0 in eV or None, got {smearing}; give the "
             "one that the DOS was computed with"
         )
     found = []
-    for curve, count, states in curves(
+    for raw, count, states in integrate(
         dos, energies, electrons=electrons, tolerance=tolerance
     ):
-        gap = _gap(curve, _plateau(curve, count, states), threshold * count, smearing)
-        if gap is None:
-            found.append([curve.energy_of(count)] * 3)
-        else:
-            lower, upper = gap
-            end = curve.energies[-1] if np.isnan(upper) else upper
-            found.append([0.5 * (lower + end), lower, upper])
+        none, width = threshold * count, smearing
+        each, floor = count_states(raw, none, smearing)
+        points = _plateau(each, count, states)
+        level = each.energy_at(count)
+        none = max(none, 1.5 * floor)
+        noise = white_noise(raw.dos) if is_even(raw.energies) else 0.0
+        if CONFIDENCE * noise > none:
+            each, left, width = smoothed(each, noise, smearing)
+            none = max(none, 1.5 * floor + left)
+        centre = points[np.argmin(each.dos[points])] if len(points) else None
+        if centre is None or each.dos[centre] >= none:
+            found.append([level] * 3)
+            continue
+        lower, upper = (_edge(each, centre, step, none, width) for step in (-1, 1))
+        end = each.energies[-1] if np.isnan(upper) else upper
+        found.append([0.5 * (lower + end), lower, upper])
     levels = np.reshape(found, (*as_array(dos).shape[:-1], 3))
     return BandEdges(*np.moveaxis(levels, -1, 0))
 
 
-def _plateau(curve: Curve, electrons: float, tolerance: float) -> np.ndarray:
+def _plateau(curve: IntegratedDOS, electrons: float, tolerance: float) -> np.ndarray:
     """Find the points at which the number of states is about that of the electrons."""
     if not (np.isfinite(electrons) and electrons > 0):
         raise ValueError(
-            f"electrons: expected a number > 0, got {electrons}; it is that of the "
-            "valence electrons, those that the computed DOS has"
+            f"electrons: expected a number > 0, got {electrons}; give the number of "
+            "valence electrons in the calculation"
         )
     if not (np.isfinite(tolerance) and tolerance > 0):
         raise ValueError(
@@ -169,33 +181,18 @@ def _plateau(curve: Curve, electrons: float, tolerance: float) -> np.ndarray:
             f"{DEFAULT_TOLERANCE} suits a computed DOS"
         )
     tolerance = min(tolerance, 0.5 * electrons)
-    x, reached = curve.energies, curve.reached
-    if reached[-1] < electrons - tolerance:
+    x, most = curve.energies, curve.running_maximum
+    if most[-1] < electrons - tolerance:
         raise ValueError(
-            f"electrons: expected at most the {reached[-1]:.2f} that the states from "
+            f"electrons: expected at most the {most[-1]:.2f} that the states from "
             f"{x[0]:.2f} to {x[-1]:.2f} eV hold, got {electrons:g}; count valence "
             "electrons only, or continue the axis to higher energies"
         )
-    return np.flatnonzero(np.abs(reached - electrons) <= tolerance)
-
-
-def _gap(
-    curve: Curve, plateau: np.ndarray, none: float, smearing: float | None
-) -> tuple[float, float] | None:
-    """Find the edges of the gap that some of these points are in, if there is one."""
-    if len(plateau) == 0:
-        return None
-    centre = plateau[np.argmin(curve.dos[plateau])]
-    if curve.dos[centre] >= none:
-        return None
-    return (
-        _edge(curve, centre, -1, none, smearing),
-        _edge(curve, centre, +1, none, smearing),
-    )
+    return np.flatnonzero(np.abs(most - electrons) <= tolerance)
 
 
 def _edge(
-    curve: Curve, centre: int, step: int, none: float, smearing: float | None
+    curve: IntegratedDOS, centre: int, step: int, none: float, smearing: float | None
 ) -> float:
     """Find the edge of the states on one side of a gap; NaN if there are none."""
     dos, energies = curve.dos[centre::step], curve.energies[centre::step]
@@ -225,27 +222,3 @@ def _edge(
     move = smearing**2 * np.log(height / none) / abs(far - near)
     move = min(move, smearing * np.sqrt(2 * np.log(dos.max() / none)))
     return 0.5 * (near + far) + step * move
-
-
-def _thermal_level(curve: Curve, electrons: float, width: float) -> float:
-    """Find the level at which thermally occupied states hold the electrons."""
-    # Integrated by parts: the mean of N over energies that are distributed as -df/dE.
-    nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE)
-    nodes = REACH * nodes
-    weights = weights / np.cosh(0.5 * nodes) ** 2
-    weights /= weights.sum()
-    x = curve.energies
-
-    def reaches(states: float) -> float:
-        low, high = x[0] - REACH * width, x[-1] + REACH * width
-        while high - low > 1e-10 * (x[-1] - x[0]):
-            middle = 0.5 * (low + high)
-            if weights @ curve.states_below(middle + width * nodes) < states:
-                low = middle
-            else:
-                high = middle
-        return float(0.5 * (low + high))
-
-    # In a gap that is wide for the temperature, all levels are as good.
-    ends = electrons * (1 - QUADRATURE_ERROR), electrons * (1 + QUADRATURE_ERROR)
-    return 0.5 * (reaches(ends[0]) + reaches(ends[1]))

@@ -1,4 +1,4 @@
-"""Load what ``mtt train`` and ``mtt export`` have written, and find the DOS in it."""
+"""Load models of ``mtt train`` and ``mtt export``, and find their DOS."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,18 +10,18 @@ from metatomic.torch import AtomisticModel, load_atomistic_model
 from ..utils.text import shorten
 
 
-# Outputs of any model that nobody has trained it for.
+# Outputs that models have besides their targets.
 NO_TARGETS = ("mtt::aux::", "feature")
 
 
 def load_exported(path: Path, extensions: str | Path | None = None) -> AtomisticModel:
     """
-    Load an exported model, which knows nothing of its training.
+    Load an exported model, which has no options of its training run.
 
     :param path: ``.pt``, which loads the compiled extensions that it names
-    :param extensions: folder of these
+    :param extensions: folder of these extensions
     :return: the model
-    :raises ValueError: if it is none, or an extension is missing
+    :raises ValueError: if the file is no model, or an extension is missing
     """
     try:
         return load_atomistic_model(path, extensions_directory=extensions)
@@ -37,9 +37,10 @@ def load_checkpoint(path: Path) -> tuple[AtomisticModel, Mapping[str, Any]]:
     """
     Load a checkpoint, and export its best epoch in memory, as ``mtt export`` does.
 
-    :param path: ``.ckpt``, a pickle, which runs whatever code it holds
+    :param path: ``.ckpt``, a pickle, which can run any code
     :return: the model, and the options of the loss by target
-    :raises ValueError: if it is none, or its architecture is not installed
+    :raises ValueError: if the file is no checkpoint, or its architecture is not
+        installed
     """
     # Here, not above: metatrain takes a second.
     from metatrain.utils.io import model_from_checkpoint
@@ -64,10 +65,10 @@ def find_target(
     Choose the output that is the DOS.
 
     :param outputs: outputs of the model
-    :param target: name of the one that the user wants, if there is such a wish
-    :param path: where the model comes from, for the message
-    :return: its name
-    :raises ValueError: if it is not there, or several might be meant
+    :param target: name of the output; the only one that can be a DOS unless given
+    :param path: file of the model, for the message
+    :return: name of the output
+    :raises ValueError: if there is no such output, or there are several
     """
     names = [name for name in outputs if not name.startswith(NO_TARGETS)]
     if target is not None:

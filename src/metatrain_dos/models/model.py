@@ -22,8 +22,11 @@ from metatomic.torch import (
 from .load import find_target, load_checkpoint, load_exported
 
 
+MODEL_SUFFIXES = (".pt", ".ckpt")
+"""Endings of exported models and of checkpoints."""
+
 DEFAULT_BATCH_SIZE = 16
-"""Structures that are predicted at once: enough to keep a CPU busy."""
+"""Structures in a batch: enough to keep a CPU busy."""
 
 
 class DOSModel:
@@ -33,10 +36,10 @@ class DOSModel:
     :param model: an exported model
     :param target: name of its output; the only one that can be a DOS unless given
     :param device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or the like; ``"auto"`` takes a
-        GPU where there is one that the model runs on
-    :param path: where the model comes from, for messages and to find what is next to it
-    :param loss: options of the loss by target, where the model remembers them
-    :raises ValueError: if it has no such output, or does not run on the device
+        GPU if there is one that the model supports
+    :param path: file of the model, for messages and to find files next to it
+    :param loss: options of the loss by target, if they are known
+    :raises ValueError: if the output or the device does not exist
     """
 
     def __init__(
@@ -75,24 +78,24 @@ class DOSModel:
         """
         Load a model from a file that you trust.
 
-        A checkpoint of metatrain (``.ckpt``) is a pickle, which runs whatever code it
-        holds when it is loaded. An exported model (``.pt``) is TorchScript, which
-        runs no Python, but loads the compiled extensions that it names. A process that
-        has loaded those of SOAP-BPNN from a folder cannot load its checkpoints later.
+        A checkpoint of metatrain (``.ckpt``) is a pickle, which can run any code when
+        it is loaded. An exported model (``.pt``) is TorchScript, which runs no Python,
+        but loads the compiled extensions that it names. A process that has loaded those
+        of SOAP-BPNN from a folder cannot load its checkpoints later.
 
         :param path: ``.pt`` or ``.ckpt``
         :param target: name of the output; the only one that can be a DOS unless given
         :param device: as in the class
         :param extensions: folder of compiled extensions of an exported model;
-            ``extensions`` next to it unless given, if it is there
+            ``extensions`` next to it unless given, if that exists
         :return: the model
-        :raises ValueError: if the file is not there or is no model, or as in the class
+        :raises ValueError: if the file is no model, or as in the class
         """
         path = Path(path)
-        if not path.is_file():
+        if not path.is_file() or path.suffix not in MODEL_SUFFIXES:
             raise ValueError(
-                f"model: expected a file, but {path} is none; give the .pt or .ckpt "
-                "file that `mtt train` has written"
+                f"model: expected an existing .pt or .ckpt file, got {path}; give the "
+                "one that `mtt train` has written, before the structures"
             )
         if extensions is None and (path.parent / "extensions").is_dir():
             extensions = path.parent / "extensions"
@@ -121,22 +124,22 @@ class DOSModel:
         """
         Predict structures one batch after the other.
 
-        No more than a batch is in memory. Whether the model answers with a row for each
-        structure or for each atom, a structure gets the sum over its atoms.
+        No more than a batch is in memory. The rows of atoms of a structure are summed
+        unless they are asked for.
 
         :param structures: any number of structures, positions in Å
-        :param batch_size: structures that are predicted at once
-        :param per_atom: whether to give the rows of atoms
+        :param batch_size: number of structures per batch
+        :param per_atom: whether to return the rows of atoms
         :return: for each structure its DOS, ``(columns,)``, or ``(atoms, columns)``
             with ``per_atom``, float64, states/eV
-        :raises ValueError: if a structure has no atoms, or elements that the model does
-            not know, or the model does not tell atoms apart
+        :raises ValueError: if a structure has no atoms, or elements that are unknown to
+            the model, or the model has no rows for atoms
         """
         check_batch_size(batch_size)
         if per_atom and self._kind != "atom":
             raise ValueError(
-                f"per_atom: expected False, because {self.target!r} of this model is "
-                f"for each {self._kind}; leave it out"
+                f"per_atom: expected False, because {self.target!r} of this model has "
+                f"one row for each {self._kind}; leave it out"
             )
         # Not a generator itself, so that mistakes show here and not at first use.
         return self._predict(structures, batch_size, per_atom)
@@ -151,17 +154,14 @@ class DOSModel:
         numbered = enumerate(structures)
         while batch := list(itertools.islice(numbered, batch_size)):
             systems = [self._system(number, each) for number, each in batch]
-            values, owners = self._evaluate(systems, per_atom)
-            if per_atom:
-                sizes = [len(system) for system in systems]
-                yield from np.split(values, np.cumsum(sizes)[:-1])
-            else:
-                totals = np.zeros((len(systems), values.shape[-1]))
-                np.add.at(totals, owners, values)
-                yield from totals
+            values, owners = self._evaluate(systems)
+            values = values[np.argsort(owners, kind="stable")]
+            ends = np.cumsum(np.bincount(owners, minlength=len(systems)))
+            rows = np.split(values, ends[:-1])
+            yield from rows if per_atom else (each.sum(0) for each in rows)
 
     def _system(self, number: int, structure: ase.Atoms | System) -> System:
-        """Make what the model takes of a structure, neighbours included."""
+        """Convert a structure to a system with neighbour lists."""
         from metatrain.utils.neighbor_lists import get_system_with_neighbor_lists
 
         if isinstance(structure, ase.Atoms):
@@ -173,25 +173,24 @@ class DOSModel:
             system = structure.to(device="cpu", dtype=self._dtype)
         if not (system.positions.isfinite().all() and system.cell.isfinite().all()):
             raise ValueError(
-                f"structure {number}: expected finite positions and cell, got some "
-                "that are not; leave the structure out"
+                f"structure {number}: expected finite positions and cell, got NaN or "
+                "infinity; leave the structure out"
             )
         unknown = set(system.types.tolist()) - set(self.atomic_types)
         if len(system) == 0 or unknown:
             found = f"atomic numbers {sorted(unknown)}" if unknown else "none at all"
             raise ValueError(
                 f"structure {number}: expected atoms of the {len(self.atomic_types)} "
-                f"elements that the model knows, got {found}; leave the structure out, "
-                "or train on structures like it"
+                f"elements of the model, got {found}; leave the structure out, or "
+                "train on structures like it"
             )
         system = get_system_with_neighbor_lists(system, self._neighbor_lists)
         return system.to(device=self.device)
 
-    def _evaluate(
-        self, systems: list[System], per_atom: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _evaluate(self, systems: list[System]) -> tuple[np.ndarray, np.ndarray]:
         """Run the model: rows ``(rows, columns)``, and the system of each."""
-        output = ModelOutput(unit="", sample_kind="atom" if per_atom else "system")
+        # In its own kind: metatrain cannot sum the scales of targets of atoms.
+        output = ModelOutput(unit="", sample_kind=self._kind)
         options = ModelEvaluationOptions(outputs={self.target: output})
         with torch.no_grad():
             found = self._model(systems, options, check_consistency=False)[self.target]
@@ -212,7 +211,7 @@ def check_batch_size(batch_size: int) -> None:
     """
     Refuse batches without structures.
 
-    :param batch_size: structures that are predicted at once
+    :param batch_size: number of structures per batch
     :raises ValueError: if it is not positive
     """
     if batch_size < 1:
@@ -238,6 +237,6 @@ def _find_device(supported: list[str], device: str) -> torch.device:
     if kind in usable and (not colon or (is_index and int(index) < counts[kind])):
         return torch.device(device)
     raise ValueError(
-        f"device: expected one that is here and that the model runs on "
+        f"device: expected one that exists here and that the model supports "
         f"({', '.join(usable) or 'none'}), got {device!r}; choose 'auto' or 'cpu'"
     )

@@ -1,4 +1,4 @@
-"""Write predictions one after another, to a file that is there when it is whole."""
+"""Write predictions to a file, one after another."""
 
 import csv
 import shutil
@@ -26,19 +26,14 @@ LEVELS = (
     "gap",
     "axis_zero",
 )
-"""Numbers that a structure has, next to its DOS."""
+"""Numbers of a structure, next to its DOS."""
 
 # Decimals in text of states/eV and of eV. Far below any model's error.
 DECIMALS = 6
 
 
 class Output(Protocol):
-    """
-    Write predictions one after another.
-
-    :param path: file to write
-    :param states: whether to write the number of states below each energy, too
-    """
+    """Write predictions to a path, with or without the number of states."""
 
     def __init__(self, path: Path, states: bool) -> None: ...
 
@@ -53,9 +48,10 @@ class ExtxyzOutput:
     def __init__(self, path: Path, states: bool) -> None:
         self._file = path.open("w", encoding="utf-8")
         self._states = states
+        self.close = self._file.close
 
     def write(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
-        """Write one structure, without what else has been computed for it."""
+        """Write one structure, without results of other calculations."""
         atoms = atoms.copy()
         ours = {*_curves(predicted, True), *LEVELS, *INFO_KEYS}
         atoms.info = {
@@ -65,61 +61,49 @@ class ExtxyzOutput:
         }
         for name, values in _curves(predicted, self._states).items():
             atoms.info[name] = np.round(values, DECIMALS)
-        for name in LEVELS:
-            value = getattr(predicted, name)
-            if value is not None and not np.isnan(value):
+        for name, value in _levels(predicted).items():
+            if not np.isnan(value):
                 atoms.info[name] = round(value, DECIMALS)
         ase.io.write(self._file, atoms, format="extxyz")
 
-    def close(self) -> None:
-        """Finish the file."""
-        self._file.close()
-
 
 class CsvOutput:
-    """Write a table with a line for each energy of each structure."""
+    """Write a table with one line for each energy of each structure."""
 
     def __init__(self, path: Path, states: bool) -> None:
         self._file = path.open("w", encoding="utf-8", newline="")
         self._states = states
         self._table = csv.writer(self._file)
         self._number = 0
+        self.close = self._file.close
 
     def write(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
         """Write the lines of one structure."""
-        curves = _curves(predicted, self._states)
+        curves, levels = _curves(predicted, self._states), _levels(predicted)
         if self._number == 0:
-            self._table.writerow(["structure", "formula", *LEVELS, *curves])
-        levels = [getattr(predicted, name) for name in LEVELS]
-        # An empty field is what tables take for a number that is missing.
-        start = [
-            self._number,
-            atoms.get_chemical_formula(),
-            *(
-                "" if x is None or np.isnan(x) else str(round(x, DECIMALS))
-                for x in levels
-            ),
-        ]
-        for numbers in zip(*curves.values(), strict=True):
-            self._table.writerow([*start, *(f"{x:.{DECIMALS}f}" for x in numbers)])
+            self._table.writerow(["structure", "formula", *levels, *curves])
+        # Programs that read tables take an empty field for a missing number.
+        numbers = (
+            "" if np.isnan(x) else str(round(x, DECIMALS)) for x in levels.values()
+        )
+        start = [self._number, atoms.get_chemical_formula(), *numbers]
+        for row in zip(*curves.values(), strict=True):
+            self._table.writerow([*start, *(f"{x:.{DECIMALS}f}" for x in row)])
         self._number += 1
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._file.close()
 
 
 class NpzOutput:
-    """Write arrays, of which the first axis is that of the structures."""
+    """Write arrays whose first axis is that of the structures."""
 
     def __init__(self, path: Path, states: bool) -> None:
         self._path = path
         self._states = states
-        # The length of an array comes in front of it, and is not known yet.
+        # The length of an array precedes it in the file, and is known last.
         self._files: dict[str, BufferedRandom] = {}
         self._points = 0
-        self._formulas: list[str] = []
-        self._levels: dict[str, list[float]] = {name: [] for name in LEVELS}
+        self._small: dict[str, list[str | float]] = {
+            name: [] for name in ("formula", *LEVELS)
+        }
 
     def write(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
         """Write the rows of one structure."""
@@ -128,17 +112,16 @@ class NpzOutput:
                 self._files[name] = self._path.with_suffix(f".{name}").open("w+b")
             self._files[name].write(np.asarray(values, dtype="<f8").tobytes())
             self._points = len(values)
-        self._formulas.append(atoms.get_chemical_formula())
-        for name, numbers in self._levels.items():
-            value = getattr(predicted, name)
-            numbers.append(np.nan if value is None else value)
+        self._small["formula"].append(atoms.get_chemical_formula())
+        for name, value in _levels(predicted).items():
+            self._small[name].append(value)
 
     def close(self) -> None:
-        """Put the arrays into one file."""
-        shape = (len(self._formulas), self._points)
+        """Combine the arrays in one file."""
+        shape = (len(self._small["formula"]), self._points)
         header = {"descr": "<f8", "fortran_order": False, "shape": shape}
         with zipfile.ZipFile(self._path, "w") as archive:
-            for name, values in {"formula": self._formulas, **self._levels}.items():
+            for name, values in self._small.items():
                 with archive.open(f"{name}.npy", "w") as member:
                     np.lib.format.write_array(member, np.array(values))
             for name, file in self._files.items():
@@ -149,51 +132,39 @@ class NpzOutput:
                 file.close()
 
 
-FORMATS: dict[str, type[Output]] = {
+OUTPUT_FORMATS: dict[str, type[Output]] = {
     "xyz": ExtxyzOutput,
     "csv": CsvOutput,
     "npz": NpzOutput,
 }
-"""Name of a format -> what writes it."""
+"""Name of a format -> its writer."""
 
 ENDINGS = {".xyz": "xyz", ".extxyz": "xyz", ".csv": "csv", ".npz": "npz"}
-"""Ending of a file -> its format, unless another one is asked for."""
+"""Ending of a file -> its format, unless another one is given."""
 
 
-def find_format(path: Path, format: str | None) -> str:
+@contextmanager
+def open_output(
+    path: Path, format: str | None, *, states: bool = False, force: bool = False
+) -> Iterator[Output]:
     """
-    Choose the format of a file.
+    Open a file for predictions, which appears once the block ends without an error.
 
-    :param path: the file
-    :param format: one of :data:`FORMATS`, if it is asked for
-    :return: one of :data:`FORMATS`
-    :raises ValueError: if neither says it
+    :param path: file to write
+    :param format: one of :data:`OUTPUT_FORMATS`; by the ending of the file unless given
+    :param states: whether to write the number of states below each energy, too
+    :param force: whether to replace an existing file
+    :return: writer
+    :raises ValueError: if the file exists, or its folder or its format does not
     """
     found = format or ENDINGS.get(path.suffix.lower())
     if found is None:
         raise ValueError(
             f"output: expected a file that ends in {', '.join(ENDINGS)}, got {path}; "
-            "choose one of them, or say --format"
+            "choose one of them, or pass --format"
         )
-    return found
-
-
-@contextmanager
-def open_output(
-    path: Path, format: str, *, states: bool = False, force: bool = False
-) -> Iterator[Output]:
-    """
-    Open a file for predictions, which is there once the block ends without an error.
-
-    :param path: file to write
-    :param format: one of :data:`FORMATS`
-    :param states: whether to write the number of states below each energy, too
-    :param force: whether to replace a file that is there
-    :return: what writes it
-    :raises ValueError: if there is a file, or no folder for it
-    """
     with atomic_file(path, force=force) as made:
-        output = FORMATS[format](made, states)
+        output = OUTPUT_FORMATS[found](made, states)
         try:
             yield output
         finally:
@@ -201,6 +172,12 @@ def open_output(
 
 
 def _curves(predicted: PredictedDOS, states: bool) -> dict[str, np.ndarray]:
-    """Name what there is for each energy."""
+    """Collect the arrays with one number for each energy."""
     curves = {"dos_energies": predicted.dos_energies, "dos": predicted.dos}
     return {**curves, "states": predicted.states} if states else curves
+
+
+def _levels(predicted: PredictedDOS) -> dict[str, float]:
+    """Collect the levels, NaN where one is missing."""
+    values = {name: getattr(predicted, name) for name in LEVELS}
+    return {name: np.nan if x is None else x for name, x in values.items()}

@@ -1,15 +1,15 @@
-"""Make physics of what a model predicts: an energy axis, a Fermi level, a gap."""
+"""Turn the prediction of a model into an energy axis, a Fermi level and a gap."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ase
 import numpy as np
 
 from .axis import find_axis
-from .electrons import electron_count
+from .electrons import electron_counter
 from .integrated_dos import cumulative_dos
 from .levels import BandEdges, band_edges
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 ZEROS = {
     "fermi": "the Fermi level; in a gap, its middle",
     "vbm": "the highest occupied state",
-    "axis": "that of the training data, which means nothing",
+    "axis": "the zero of the training data, which is arbitrary",
 }
-"""What energies can be relative to."""
+"""Possible zeros of the energy axis."""
 
-# Predictions are noisier than computed DOS: docs/predicting.md has what was measured.
+# Predictions are noisier than computed DOS: docs/predicting.md has the measurements.
 DEFAULT_TOLERANCE = 0.06
-"""Fraction of the electrons that the integral of a predicted DOS may be off by."""
+"""Error of the integral of a predicted DOS in a gap, as a fraction of the electrons."""
 
 DEFAULT_THRESHOLD = 0.02
 """Predicted DOS for each electron that counts as none, 1/eV."""
@@ -36,22 +36,22 @@ DEFAULT_THRESHOLD = 0.02
 @dataclass(frozen=True)
 class PredictedDOS:
     """
-    Hold the predicted DOS of one structure.
+    The predicted DOS of one structure and its levels.
 
-    Energies are relative to what ``zero`` says, except where the number of electrons is
-    not known: then they are on the axis of the training data, whose zero means nothing.
+    Energies are relative to the chosen zero. Without a number of electrons, there are
+    no levels, and the zero is that of the training data.
 
     :param dos_energies: energy of each point, ``(points,)``, eV
     :param dos: density of states, ``(points,)``, states/eV
     :param states: number of states below each point, ``(points,)``
-    :param electrons: number of electrons; ``None`` if not known, as the levels are then
+    :param electrons: number of electrons; ``None`` if unknown, like the levels then
     :param fermi_level: Fermi level, eV
     :param highest_occupied: valence band maximum, or HOMO, eV
     :param lowest_unoccupied: conduction band minimum, or LUMO, eV; NaN if the axis ends
         before it
     :param gap: distance between the last two, eV
     :param axis_zero: energy on the axis of the training data that is zero here, eV
-    :param problem: why there are no levels although the number of electrons is known
+    :param problem: reason for missing levels although the number of electrons is known
     """
 
     dos_energies: np.ndarray
@@ -68,20 +68,20 @@ class PredictedDOS:
 
 class DOSPredictor:
     """
-    Predict the DOS of structures, and what it says about their electrons.
+    Predict the DOS and the levels of structures.
 
     :param model: a loaded model
-    :param electrons: number of electrons, or where it is found, as
-        :func:`~metatrain_dos.models.electrons.electron_count` takes it
+    :param electrons: number of electrons or its source, as
+        :func:`~metatrain_dos.models.electrons.electron_counter` takes it
     :param valences: electrons of each element, instead
-    :param zero: what energies are relative to, one of :data:`ZEROS`
-    :param tolerance: fraction of the electrons that the integral of a prediction may be
-        off by in a gap
+    :param zero: zero of the energies, one of :data:`ZEROS`
+    :param tolerance: error of the integral of a prediction in a gap, as a fraction of
+        the electrons
     :param threshold: predicted DOS for each electron that counts as none, 1/eV
     :param smearing: standard deviation of the Gaussians in the targets, eV; that of the
         ``grid.json`` unless given
     :param axis: keywords of :func:`~metatrain_dos.models.axis.find_axis`
-    :raises ValueError: if an argument is none of these, or the energies of the columns
+    :raises ValueError: if an argument is out of range, or the energies of the columns
         cannot be found
     """
 
@@ -99,16 +99,14 @@ class DOSPredictor:
     ) -> None:
         if zero not in ZEROS:
             raise ValueError(
-                f"zero: expected {', '.join(ZEROS)}, got {zero!r}; 'fermi' is what "
-                "most figures show"
+                f"zero: expected {', '.join(ZEROS)}, got {zero!r}; 'fermi' is common "
+                "in figures"
             )
-        self._count = electron_count(electrons, valences)
+        self._count = electron_counter(electrons, valences)
         self._model = model
         self._zero = zero
-        found = find_axis(model, **axis)
-        # Where the axis begins does not matter once the electrons have fixed the zero.
-        self.axis = replace(found, origin=found.origin or 0.0)
-        self.smearing = found.smearing if smearing is None else smearing
+        self.axis = find_axis(model, **axis)
+        self.smearing = self.axis.smearing if smearing is None else smearing
         self._tolerance = tolerance
         self._threshold = threshold
         # Refuses options before anything is predicted.
@@ -137,10 +135,10 @@ class DOSPredictor:
 
     def describe(self, row: np.ndarray, electrons: float | None) -> PredictedDOS:
         """
-        Make physics of one prediction.
+        Find the levels of one prediction.
 
         :param row: predicted DOS, ``(columns,)``, states/eV
-        :param electrons: number of electrons, if it is known
+        :param electrons: number of electrons, if known
         :return: DOS and levels
         :raises ValueError: if the prediction is not finite
         """

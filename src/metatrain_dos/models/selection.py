@@ -1,92 +1,113 @@
-"""Choose the structures that are drawn."""
+"""Select the structures that a report draws."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from heapq import nsmallest
 
 import numpy as np
 
-from .comparison import Comparison, Place
-from .error_table import ErrorTable
+from ..data.samples import Sample
+from .comparison import Batch
 from .errors import AlignedDOS
 
 
 EACH = 3
-"""Structures that are drawn of the best, of those in the middle, and of the worst."""
+"""Rows drawn from the best, from the middle and from the worst."""
 
 MOST_ATOMS = 12
-"""Atoms that are drawn of a structure that was asked for, of a target with atoms."""
+"""Atoms drawn of a structure that was asked for, where rows are atoms."""
+
+# Random rows among which those nearest to the median are found.
+CANDIDATES = 200
 
 
-@dataclass(frozen=True)
-class Chosen:
+@dataclass(frozen=True, eq=False)
+class Selected:
     """
-    Hold one structure, or atom, that is drawn.
+    One row that may be drawn.
 
-    :param rank: why: ``best``, ``median``, ``worst`` or ``asked for``
-    :param row: its row in the table
+    :param row: its number in the error table
+    :param error: its error relative to the size of the DOS
     :param aligned: its prediction and target
-    :param zero: energy of its highest occupied state, eV, where the file says it
+    :param sample: its structure
     """
 
-    rank: str
     row: int
+    error: float
     aligned: AlignedDOS
-    zero: float | None
+    sample: Sample
 
 
-def choose(
-    table: ErrorTable, asked: Collection[int] = ()
-) -> tuple[list[tuple[str, int]], list[int]]:
+class Selection:
     """
-    Choose rows of the table by their error relative to the size of the DOS.
+    Collect rows to draw while batches go by, in bounded memory.
 
-    :param table: all errors
+    Rows are ranked by their error relative to the size of the DOS. The best and the
+    worst are exact. Those in the middle are the nearest to the median among
+    :data:`CANDIDATES` random rows.
+
     :param asked: structures that the user wants to see
-    :return: rank and row of each, in the order of the report, and structures that were
-        asked for but have no known error
     """
-    errors = table["relative_rmse"]
-    order = np.argsort(errors, kind="stable")[: int((~np.isnan(errors)).sum())]
-    best = order[:EACH]
-    worst = order[EACH:][-EACH:][::-1]
-    between = order[EACH : len(order) - EACH]
-    start = max(len(between) - EACH, 0) // 2
-    ranks = {"best": best, "median": between[start:][:EACH], "worst": worst}
-    chosen = [(name, int(row)) for name, rows in ranks.items() for row in rows]
-    known = set(order.tolist())
-    missing = []
-    for structure in dict.fromkeys(asked):
-        rows = [
-            row
-            for row, place in enumerate(table.places)
-            if place.structure == structure and row in known
-        ]
-        chosen += [("asked for", row) for row in rows[:MOST_ATOMS]]
-        if not rows:
-            missing.append(structure)
-    return chosen, missing
 
+    def __init__(self, asked: Collection[int] = ()) -> None:
+        self._asked: dict[int, list[int]] = {structure: [] for structure in asked}
+        self._kept: dict[int, Selected] = {}
+        self._lots: dict[int, float] = {}
+        self._rows = 0
+        self._random = np.random.default_rng(0)
 
-def collect(
-    comparison: Comparison, table: ErrorTable, chosen: Sequence[tuple[str, int]]
-) -> list[Chosen]:
-    """
-    Predict what was chosen once more, which takes less than to keep everything.
+    def add(self, batch: Batch) -> None:
+        """
+        Keep the rows of a batch that may be drawn.
 
-    :param comparison: model and data
-    :param table: all errors
-    :param chosen: rank and row of each
-    :return: what there is to draw, in the order of ``chosen``
-    """
-    wanted = {table.places[row]: row for _, row in chosen}
-    found: dict[Place, tuple[AlignedDOS, float | None]] = {}
-    only = {(place.data, place.structure) for place in wanted}
-    for batch in comparison.batches(only):
-        for i, place in enumerate(batch.places):
-            if place in wanted:
-                zero = batch.rows[i].atoms.info.get("highest_occupied")
-                found[place] = (
-                    batch.aligned.sample(i),
-                    None if zero is None else float(zero),
-                )
-    return [Chosen(rank, row, *found[table.places[row]]) for rank, row in chosen]
+        :param batch: predictions and targets
+        """
+        first = self._rows
+        self._rows += len(batch.row_ids)
+        errors = {row: kept.error for row, kept in self._kept.items()}
+        lots = self._random.random(len(batch.row_ids))
+        for i, error in enumerate(batch.aligned.relative_rmse):
+            if np.isfinite(error):
+                errors[first + i] = float(error)
+                self._lots[first + i] = lots[i]
+                rows = self._asked.get(batch.row_ids[i].structure, [])
+                if len(rows) < MOST_ATOMS:
+                    rows.append(first + i)
+        ranked = sorted(errors, key=errors.__getitem__)
+        candidates = nsmallest(CANDIDATES, errors, key=self._lots.__getitem__)
+        asked = (row for rows in self._asked.values() for row in rows)
+        wanted = {*ranked[:EACH], *ranked[-EACH:], *candidates, *asked}
+        self._lots = {row: self._lots[row] for row in wanted}
+        self._kept = {
+            row: self._kept.get(row)
+            or Selected(
+                row,
+                errors[row],
+                batch.aligned.sample(row - first),
+                batch.samples[row - first],
+            )
+            for row in wanted
+        }
+
+    def ranked(self, median: float) -> tuple[dict[str, list[Selected]], list[int]]:
+        """
+        Select the rows to draw.
+
+        :param median: median of the error of all rows
+        :return: rows by rank, which is ``best``, ``median``, ``worst`` or
+            ``asked for``, and structures that were asked for but have no known error
+        """
+        order = sorted(self._kept.values(), key=lambda kept: kept.error)
+        between = order[EACH : len(order) - EACH]
+        middle = nsmallest(EACH, between, key=lambda kept: abs(kept.error - median))
+        asked = {
+            structure: [self._kept[row] for row in rows]
+            for structure, rows in self._asked.items()
+        }
+        ranks = {
+            "best": order[:EACH],
+            "median": sorted(middle, key=lambda kept: kept.error),
+            "worst": order[EACH:][-EACH:][::-1],
+            "asked for": [kept for rows in asked.values() for kept in rows],
+        }
+        return ranks, [structure for structure, rows in asked.items() if not rows]

@@ -1,66 +1,53 @@
-"""View arrays, tensors and TensorMaps as tensors of one kind."""
-
-# TensorMap is no Python class, so it cannot be in an annotation that is evaluated.
-from __future__ import annotations
+"""Bring predictions and targets to the same rows and columns."""
 
 from typing import Any
 
-import numpy as np
 import torch
-from metatensor.torch import TensorMap
+from metatensor.torch import sum_over_samples
+
+from .integrated_dos import as_array
 
 
 def as_tensor(values: Any) -> torch.Tensor:
     """
-    View numbers as float64 on the CPU.
+    Convert to float64 on the CPU.
 
-    :param values: array, tensor, or TensorMap with one block
+    :param values: array, tensor, or TensorMap of one block
     :return: its values, without gradient
     :raises ValueError: if there are several blocks
     """
-    if is_tensor_map(values):
-        values = _block(values).values
-    if isinstance(values, torch.Tensor):
-        return values.detach().to(device="cpu", dtype=torch.float64)
-    return torch.tensor(np.asarray(values), dtype=torch.float64)
-
-
-def is_tensor_map(values: Any) -> bool:
-    """Tell a TensorMap, whose class Python does not see, from an array or a tensor."""
-    return isinstance(values, torch.ScriptObject)
+    return torch.tensor(as_array(values))
 
 
 def rows_like(targets: Any, predictions: Any) -> torch.Tensor:
     """
-    View a prediction as float64, with the rows that its target has.
+    Convert a prediction to float64, with the rows of its target.
 
-    The rows of atoms of a TensorMap are added up for each system, in the order of the
+    The rows of atoms of a TensorMap are summed for each system, in the order of the
     target's systems, unless the target has rows for atoms, too.
 
-    :param targets: array, tensor, or TensorMap with one block
-    :param predictions: array, tensor, or TensorMap with one block
+    :param targets: array, tensor, or TensorMap of one block
+    :param predictions: array, tensor, or TensorMap of one block
     :return: values, ``(samples, ..., columns)``
     :raises ValueError: if there are several blocks, or the systems are not those of the
         target
     """
     values = as_tensor(predictions)
-    if not is_tensor_map(predictions):
+    if not hasattr(predictions, "block") or "atom" not in predictions.sample_names:
         return values
-    samples = _block(predictions).samples
-    likes = _block(targets).samples if is_tensor_map(targets) else None
-    if "atom" not in samples.names or (likes is not None and "atom" in likes.names):
+    if not hasattr(targets, "block"):
+        return as_tensor(sum_over_samples(predictions, "atom"))
+    if "atom" in targets.sample_names:
         return values
-    systems, owners = torch.unique(samples.column("system").cpu(), return_inverse=True)
-    if likes is not None:
-        wanted = likes.column("system").cpu()
-        if not torch.equal(wanted.sort().values, systems):
-            raise ValueError(
-                f"predictions: expected the {len(wanted)} systems of the targets, got "
-                f"{len(systems)}, not all of them the same; predict those structures"
-            )
-        owners = wanted.argsort()[owners]
-    sums = torch.zeros(len(systems), *values.shape[1:], dtype=values.dtype)
-    return sums.index_add(0, owners, values)
+    summed = sum_over_samples(predictions, "atom").block()
+    wanted = targets.block().samples.column("system").tolist()
+    found = summed.samples.column("system").tolist()
+    if sorted(wanted) != sorted(found):
+        raise ValueError(
+            f"predictions: expected the {len(wanted)} systems of the targets, got "
+            f"{len(found)}, not all of them the same; predict those structures"
+        )
+    return as_tensor(summed.values[[found.index(system) for system in wanted]])
 
 
 def without_padding(
@@ -78,17 +65,3 @@ def without_padding(
     if extra_targets and values.shape[-1] == predictions.shape[-1]:
         return values[..., extra_targets:]
     return values
-
-
-def _block(tensor_map: TensorMap) -> Any:
-    """
-    Take the only block.
-
-    :raises ValueError: if there are others
-    """
-    if len(tensor_map) != 1:
-        raise ValueError(
-            f"predictions, targets, mask: expected one block, got {len(tensor_map)}; "
-            "align them one by one"
-        )
-    return tensor_map.block(0)
