@@ -1,21 +1,21 @@
 """
 Make a bare ``mtt train`` know the losses of the entry-point group ``metatrain.losses``.
 
-metatrain looks for no plugins, so this module is imported at every start of the
-interpreter, by ``metatrain_dos.pth`` (``metatrain_dos.start`` from Python 3.15 on). It
-only leaves an import hook behind, which does nothing until ``metatrain.utils.loss`` is
-imported, and then registers the losses. Standard library only: every millisecond here
-is paid by every Python process of the user.
+metatrain looks for no plugins, so this module is imported whenever Python starts, by
+``metatrain_dos.pth`` (``metatrain_dos.start`` from Python 3.15 on). It installs an
+import hook, which does nothing until ``metatrain.utils.loss`` is imported, or reloaded,
+and then registers the losses. Standard library only: every Python process of the user
+pays for every millisecond here.
 
-Set ``METATRAIN_DOS_AUTOLOAD=0`` to switch it off; ``mtt-dos train`` still works then.
+``METATRAIN_DOS_AUTOLOAD=0`` switches it off; ``mtt-dos train`` still works then.
 """
 
 import os
 import sys
 
 
-# As in typing, which takes longer to import than all this. So does __future__, which is
-# why annotations are quoted.
+# As in typing, which takes longer to import than this whole module. So does __future__,
+# which is why annotations are quoted.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -26,7 +26,7 @@ SWITCH = "METATRAIN_DOS_AUTOLOAD"
 
 
 class LossImportHook:
-    """Meta path finder that registers losses once :data:`WATCHED` is imported."""
+    """Meta path finder that registers losses after each import of :data:`WATCHED`."""
 
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
         if name != WATCHED:
@@ -38,16 +38,15 @@ class LossImportHook:
             spec = find_spec(name, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = RegisteringLoader(self, spec.loader)
+                    spec.loader = RegisteringLoader(spec.loader)
                 return spec
         return None
 
 
 class RegisteringLoader:
-    """Loader that runs another one and then registers the losses."""
+    """Loader that runs another loader and then registers the losses."""
 
-    def __init__(self, hook: LossImportHook, loader: "Any") -> None:
-        self._hook = hook
+    def __init__(self, loader: "Any") -> None:
         self._loader = loader
 
     def __getattr__(self, name: str) -> "Any":
@@ -57,16 +56,14 @@ class RegisteringLoader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: "Any") -> None:
-        # From here on the module looks as if nobody had been in between.
+        # The module must look as if nobody had interfered.
         module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
-        if self._hook in sys.meta_path:
-            sys.meta_path.remove(self._hook)
         register()
 
 
 def install() -> None:
-    """Leave the import hook behind, unless it is switched off or already there."""
+    """Install the import hook, unless it is switched off or already there."""
     if os.environ.get(SWITCH) == "0":
         return
     if any(type(finder).__name__ == "LossImportHook" for finder in sys.meta_path):
@@ -75,7 +72,7 @@ def install() -> None:
 
 
 def register() -> None:
-    """Register the losses of all plugins; metatrain works on whatever happens here."""
+    """Register the losses of all plugins; whatever happens here, metatrain works."""
     try:
         from metatrain_dos.plugin.registry import register_entry_points
 

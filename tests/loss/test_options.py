@@ -47,7 +47,7 @@ def test_reductions_from_python(reduction):
     assert make(reduction=reduction).reduction == reduction
 
 
-NOT_A_WEIGHT = [-1, -1e-9, math.nan, math.inf, "heavy", "2.0", None, [1], {}]
+NOT_A_WEIGHT = [-1, -1e-9, math.nan, math.inf, "heavy", "2.0 eV", None, [1], {}]
 NOT_A_WEIGHT += [True, np.True_]
 WEIGHT = "a finite number >= 0"
 BAD = [
@@ -56,7 +56,7 @@ BAD = [
     *(("tail_weight", value, WEIGHT) for value in NOT_A_WEIGHT),
     *(
         ("extra_targets", value, "a whole number from 0 to 1000000")
-        for value in (-1, 2.5, "200", "many", True, None, math.nan, math.inf)
+        for value in (-1, 2.5, "200 eV", "many", True, None, math.nan, math.inf)
     ),
     *(
         ("grid_spacing", value, "a finite number > 0, in eV")

@@ -48,3 +48,9 @@ TEXTS = {
         "the Fermi energy is 1 ev\n  JOB DONE.\n"
     ),
 }
+
+# A list of ten, ten of these, ten of these...
+ALIASES = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n"
+    for old, new in zip("abcdefghi", "bcdefghij", strict=True)
+)

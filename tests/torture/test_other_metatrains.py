@@ -76,9 +76,9 @@ CHANGES = {
     "masked_dos is its own": (
         r"class LossType\(Enum\):",
         OWN_LOSS,
-        r"`type: masked_dos` is metatrain\.utils\.loss\.MaskedDOSLoss, not the loss "
-        r"'masked_dos' of the package 'metatrain-dos', which came later; to choose the "
-        r"latter, write `type: metatrain-dos::masked_dos`",
+        r"the loss 'masked_dos' of the package 'metatrain-dos' is available as `type: "
+        r"metatrain-dos::masked_dos` only, because metatrain\.utils\.loss\."
+        r"MaskedDOSLoss has the key 'masked_dos'",
     ),
 }
 REGISTERED_NEVERTHELESS = {

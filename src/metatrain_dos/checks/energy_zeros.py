@@ -1,38 +1,38 @@
-"""Estimate how far the energy references of structures are apart."""
+"""Estimate how far apart the energy zeros of similar structures are."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 
-# Numbers of states per atom at which two structures are compared. The lowest ones are
-# semicore states, the highest ones lie in the empty bands of most materials.
+# Numbers of states per atom at which two structures are compared. The lowest are
+# semicore states, the highest are in the empty bands of most materials.
 LEVELS = np.arange(0.25, 12.01, 0.25)
 
 STRAIN = 1.0
 """How far strain and disorder alone move levels (eV). In the example data, distances
-that are found by levels and by alignment differ by up to 0.7 eV."""
+from levels and from alignment differ by up to 0.7 eV."""
 
 SAME_DENSITY = 1.5
-"""Largest ratio of densities of structures that are compared. Strain changes them less,
-another phase or vacuum often more."""
+"""Largest ratio of densities of structures that are compared. Strain changes the
+density less, another phase or vacuum often more."""
 
-# Groups that are kept, so that memory is bounded. Enough to tell.
+# Groups that are kept, so that memory is bounded.
 LARGEST_NUMBER_OF_GROUPS = 10_000
 
 
 @dataclass
 class Group:
     """
-    Hold the structures of one composition and density.
+    Structures of one composition and density.
 
     :param density: atoms per volume of the first structure, 0 without a cell
     :param energies: energy at each of :data:`LEVELS` in the first structure, eV
-    :param lowest: how far the lowest structure is from the first, eV
-    :param highest: how far the highest structure is from the first, eV
-    :param lowest_name: which structure that is
-    :param highest_name: which structure that is
+    :param lowest: distance of the lowest structure from the first, eV
+    :param highest: distance of the highest structure from the first, eV
+    :param lowest_name: name of the lowest structure
+    :param highest_name: name of the highest structure
     """
 
     density: float
@@ -48,20 +48,20 @@ class Group:
         return self.highest - self.lowest
 
 
-@dataclass
-class ReferenceSpread:
+class EnergyZeros:
     """
-    Estimate how far the energy references of structures of the same kind are apart.
+    Estimate how far apart the energy zeros of structures of the same kind are.
 
     The energies below which 0.25, 0.5, 0.75... states per atom lie are read off each
-    DOS. Two structures are as far apart as the median of the differences of these
-    energies. A shift of the reference moves all of them alike, while strain, disorder
-    and gaps move some more than others, and a median does not mind. An alignment by
-    squared error, in contrast, is thrown by one sharp peak of a molecule.
+    DOS. The distance of two structures is the median of the differences of these
+    energies. A shift of the zero moves all of them alike, whereas strain, disorder and
+    gaps move some more than others, which hardly changes a median. A least-squares
+    alignment, in contrast, may follow one sharp peak of a molecule.
     """
 
-    groups: dict[Any, list[Group]] = field(default_factory=dict)
-    count: int = 0
+    def __init__(self) -> None:
+        self.groups: dict[Any, list[Group]] = {}
+        self.count = 0
 
     def add(
         self,
@@ -76,8 +76,9 @@ class ReferenceSpread:
         Compare one more structure with those before.
 
         :param name: name of the structure
-        :param composition: structures of the same one are compared
-        :param density: atoms per volume; structures of about the same one are compared
+        :param composition: only structures of the same composition are compared
+        :param density: atoms per volume; only structures of similar density are
+            compared
         :param dos: density of states, ``(points,)``, states/eV/atom
         :param trusted: where it can be trusted, ``(points,)``, bool
         :param grid_spacing: distance between two points, eV
@@ -85,11 +86,14 @@ class ReferenceSpread:
         energies = level_energies(dos, trusted, grid_spacing)
         if np.isnan(energies).all():
             return
-        group = self._find(composition, density)
-        if group is None:
+        groups = self.groups.setdefault(composition, [])
+        for group in groups:
+            low, high = sorted((group.density, density))
+            if high <= SAME_DENSITY * low or high == 0:
+                break
+        else:
             if self.count < LARGEST_NUMBER_OF_GROUPS:
-                group = Group(density, energies, 0.0, 0.0, name, name)
-                self.groups.setdefault(composition, []).append(group)
+                groups.append(Group(density, energies, 0.0, 0.0, name, name))
                 self.count += 1
             return
         differences = energies - group.energies
@@ -102,17 +106,9 @@ class ReferenceSpread:
             group.highest, group.highest_name = distance, name
 
     def widest(self) -> Group | None:
-        """Find the structures with the largest spread, if there are any."""
+        """Find the group with the largest spread; ``None`` if there is none."""
         groups = (group for alike in self.groups.values() for group in alike)
         return max(groups, key=lambda group: group.spread, default=None)
-
-    def _find(self, composition: Any, density: float) -> Group | None:
-        """Find the structures that one more is to be compared with."""
-        for group in self.groups.get(composition, []):
-            low, high = sorted((group.density, density))
-            if high <= SAME_DENSITY * low or high == 0:
-                return group
-        return None
 
 
 def level_energies(
@@ -125,12 +121,12 @@ def level_energies(
     :param trusted: where it can be trusted, ``(points,)``, bool
     :param grid_spacing: distance between two points, eV
     :return: energy of each of :data:`LEVELS` above the first point, eV; NaN where the
-        DOS is not trusted that far up
+        trusted range has fewer states
     """
     end = len(dos) if trusted.all() else int(trusted.argmin())
     if end == 0:
         return np.full(len(LEVELS), np.nan)
-    # Some smearings make a DOS slightly negative, but states do not vanish again.
+    # Some smearings make a DOS slightly negative, but the number of states never falls.
     states = np.maximum.accumulate(np.cumsum(dos[:end]) * grid_spacing)
     energies = np.interp(LEVELS, states, grid_spacing * np.arange(end))
     return np.where(states[-1] > LEVELS, energies, np.nan)

@@ -1,51 +1,62 @@
-"""What a check finds, and how it is said."""
+"""Findings of ``check``: where something is wrong, why it matters and what to do."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from ..data.options_file import Keys, OptionsFile, dotted
+from ..data.samples import Sample
+
 
 Severity = Literal["error", "warning", "note"]
 
 SHOWN_STRUCTURES = 3
-"""How many structures a message names of all that it is about."""
+"""Number of structures that a message names."""
 
 KEPT_STRUCTURES = 100
-"""How many structures a finding lists for machines."""
+"""Number of structures that the JSON of a finding lists."""
 
 
 @dataclass
 class Occurrences:
     """
-    Count the structures that something is wrong with, in bounded memory.
+    Structures of one data set that have the same problem, in bounded memory.
 
-    :param where: data set section that they belong to
-    :param structures: position of the first of them
+    :param where: section of the data set
+    :param structures: positions of the first of them
+    :param sources: their sources, where the data set has them
     :param count: number of all of them
-    :param worst: the most telling number found in any of them
+    :param worst: the largest number that describes the problem in any of them
     """
 
     where: str
     structures: list[int] = field(default_factory=list)
+    sources: list[str | None] = field(default_factory=list)
     count: int = 0
     worst: float = 0.0
 
-    def add(self, structure: int, number: float = 0.0) -> None:
+    def add(self, sample: Sample, number: float = 0.0) -> None:
         """
-        Count one more structure.
+        Add one structure.
 
-        :param structure: position in the section
-        :param number: what to keep if it is further from zero than before
+        :param sample: the structure
+        :param number: size of the problem; the one furthest from zero is kept
         """
         self.count += 1
         if len(self.structures) < KEPT_STRUCTURES:
-            self.structures.append(structure)
+            self.structures.append(sample.index)
+            self.sources.append(sample.source)
         if abs(number) >= abs(self.worst):
             self.worst = number
 
     def text(self) -> str:
         """Name the structures: ``training_set, in 12 structures, first 3, 7, 9``."""
-        shown = ", ".join(map(str, self.structures[:SHOWN_STRUCTURES]))
+        shown = ", ".join(
+            f"{index} from {source}" if source else f"{index}"
+            for index, source in list(zip(self.structures, self.sources, strict=True))[
+                :SHOWN_STRUCTURES
+            ]
+        )
         if self.count == 1:
             return f"{self.where}, structure {shown}"
         first = "first " if self.count > SHOWN_STRUCTURES else ""
@@ -55,16 +66,16 @@ class Occurrences:
 @dataclass(frozen=True)
 class Finding:
     """
-    Hold one thing that is wrong, or worth knowing.
+    One thing that is wrong, or worth knowing.
 
-    :param severity: ``error`` if it breaks or corrupts the training, ``warning`` if it
-        most likely does harm, ``note`` if it is good to know
+    :param severity: ``error`` if it breaks the training run or ruins the model,
+        ``warning`` if it most likely does harm, ``note`` if it is good to know
     :param path: where in the options file, such as ``architecture.training.loss``
-    :param line: line of the options file where that stands, or where it belongs
+    :param line: line of the options file where that is, or where it belongs
     :param found: what was found
     :param why: why it matters
     :param fix: what to do
-    :param occurrences: structures it is about
+    :param occurrences: structures that have the problem
     """
 
     severity: Severity
@@ -77,10 +88,10 @@ class Finding:
 
     def text(self, file: str) -> str:
         """
-        Write the finding for people, in the form that editors jump to.
+        Write the finding in three lines, the first in the form that editors jump to.
 
         :param file: name of the options file
-        :return: three lines
+        :return: the lines
         """
         place = file if self.line is None else f"{file}:{self.line}"
         found = f"{self.path}: {self.found}" if self.path else self.found
@@ -91,5 +102,40 @@ class Finding:
         )
 
     def content(self) -> dict[str, Any]:
-        """Turn the finding into what JSON can hold."""
+        """Turn the finding into a dictionary that JSON can store."""
         return {**asdict(self), "occurrences": [asdict(o) for o in self.occurrences]}
+
+
+@dataclass
+class Findings:
+    """
+    All findings about an options file.
+
+    :param options: the options file
+    :param found: the findings
+    """
+
+    options: OptionsFile
+    found: list[Finding] = field(default_factory=list)
+
+    def add(
+        self,
+        severity: Severity,
+        keys: Keys,
+        found: str,
+        why: str,
+        fix: str,
+        occurrences: Sequence[Occurrences] = (),
+    ) -> None:
+        """Add a finding at an option; see :class:`Finding`."""
+        self.found.append(
+            Finding(
+                severity,
+                dotted(keys),
+                self.options.line(*keys),
+                found,
+                why,
+                fix,
+                occurrences,
+            )
+        )

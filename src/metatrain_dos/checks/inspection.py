@@ -1,4 +1,4 @@
-"""Inspect targets and masks, one structure at a time."""
+"""Inspect the values of targets and masks, one structure at a time."""
 
 from dataclasses import dataclass, field
 
@@ -7,29 +7,30 @@ import numpy as np
 from ..data.samples import Sample
 from ..data.sections import Section
 from ..loss.options import MaskedDOSHypers
-from .energy_zeros import ReferenceSpread
+from .energy_zeros import EnergyZeros
 from .findings import Occurrences
 
 
-# A DOS below zero, or above zero where it should have ended, counts from this fraction
-# of its largest value on: rounding in a file is far below, a missing state far above.
+# Negative values, and values where the DOS should have ended, count from this fraction
+# of its maximum on: rounding in a file is far below, a missing state far above.
 NEGLIGIBLE = 1e-3
 
 
 @dataclass
 class Inspection:
     """
-    Inspect one target in all data sets of an options file.
+    Inspection of one target in all data sets of an options file.
 
     :param target: name of the target
     :param hypers: options of its loss
     :param problems: structures with a problem, for each problem and section
-    :param with_nan: sections in which a target is NaN somewhere
-    :param is_complete: whether all structures were read, and are as wide as they should
+    :param with_nan: sections in which some target is NaN
+    :param is_complete: whether all structures were read, and have the expected width
     :param trusted: columns that some structure trusts, ``(columns,)``, bool
-    :param first_trusted: first column that any mask trusts
-    :param empty_end: whether all targets end with as much emptiness as there is padding
-    :param spread: how far energy references are apart
+    :param first_trusted: first column that some mask trusts
+    :param empty_end: whether all targets end with as many empty columns as there is
+        padding
+    :param zeros: how far apart the energy zeros are
     """
 
     target: str
@@ -40,13 +41,13 @@ class Inspection:
     trusted: np.ndarray | None = None
     first_trusted: int | None = None
     empty_end: bool = True
-    spread: ReferenceSpread = field(default_factory=ReferenceSpread)
+    zeros: EnergyZeros = field(default_factory=EnergyZeros)
 
     def add(self, section: Section, sample: Sample) -> None:
         """
         Inspect one more structure.
 
-        :param section: data set that it belongs to
+        :param section: its data set
         :param sample: its target and mask
         """
         problems = self._shape_problems(section, sample)
@@ -58,12 +59,12 @@ class Inspection:
             occurrences = self.problems.setdefault(
                 (name, section), Occurrences(section.name)
             )
-            occurrences.add(sample.index, number)
+            occurrences.add(sample, number)
 
     def _shape_problems(self, section: Section, sample: Sample) -> dict[str, float]:
         """Compare the shapes of target and mask with the options."""
         rows, columns = sample.target.shape
-        # metatrain takes the widths of a zip file as they are
+        # metatrain does not compare the widths in a zip file with the options
         is_free = section.source.suffix == ".zip"
         if columns != section.entries[self.target]["num_subtargets"] and not is_free:
             return {"target width": columns}
@@ -76,7 +77,7 @@ class Inspection:
         return {} if mask_rows == rows else {"mask rows": mask_rows}
 
     def _value_problems(self, section: Section, sample: Sample) -> dict[str, float]:
-        """Compare the numbers of target and mask with each other."""
+        """Check the values of target and mask."""
         target, extra = sample.target, self.hypers.extra_targets
         problems: dict[str, float] = {}
         if target.shape[1] != section.entries[self.target]["num_subtargets"]:
@@ -84,7 +85,7 @@ class Inspection:
         undefined = np.isnan(target)
         if undefined.any():
             self.with_nan.add(section)
-        # metatrain's conversion to booleans, in which NaN is true
+        # converted to booleans as in metatrain, where NaN becomes true
         promised = ~undefined if sample.mask is None else sample.mask != 0
         trusted = promised & ~undefined
         if sample.mask is not None:
@@ -109,11 +110,11 @@ class Inspection:
             problems["negative"] = float(dos.min())
         if extra and dos[:, 0].max() > NEGLIGIBLE * top:
             problems["edge"] = float(dos[:, 0].max())
-        in_padding = float(np.nan_to_num(np.abs(target[:, :extra])).max(initial=0.0))
-        if "padding" not in problems and in_padding > NEGLIGIBLE * top:
-            problems["lost"] = in_padding
+        dropped = np.nan_to_num(np.abs(target[:, :extra]), posinf=0.0)
+        if "padding" not in problems and dropped.max(initial=0.0) > NEGLIGIBLE * top:
+            problems["lost"] = float(dropped.sum()) * self.hypers.grid_spacing
         if section.entries[self.target]["sample_kind"] == "system":
-            self.spread.add(
+            self.zeros.add(
                 f"{sample.index} of {section.name}",
                 sample.composition,
                 sample.density,
@@ -124,7 +125,7 @@ class Inspection:
         return problems
 
     def _remember(self, sample: Sample, trusted: np.ndarray) -> None:
-        """Keep what only the whole data set can tell."""
+        """Update the columns that the data set as a whole trusts."""
         columns: np.ndarray = np.any(trusted, axis=0)
         if self.trusted is None:
             self.trusted = columns
@@ -136,7 +137,6 @@ class Inspection:
             first = int(columns.argmax())
             earlier = first if self.first_trusted is None else self.first_trusted
             self.first_trusted = min(first, earlier)
-        extra = self.hypers.extra_targets
-        end = slice(len(columns) - extra, None)
+        end = slice(len(columns) - self.hypers.extra_targets, None)
         empty = not columns[end].any() and not sample.target[:, end].any()
         self.empty_end = self.empty_end and empty

@@ -1,26 +1,27 @@
-"""Say what an inspection has found, why it matters and what to do."""
+"""Turn the problems that an inspection has found into findings."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..data.options_file import OptionsFile, dotted, loss_keys
+from ..data.options_file import Keys, loss_keys
 from ..data.sections import Section
 from .energy_zeros import STRAIN
-from .findings import Finding, Occurrences, Severity
+from .findings import Findings, Occurrences, Severity
 from .inspection import Inspection
 
 
-# Columns that no structure trusts are worth a note from this fraction of all on: a grid
-# that ends one column too late is not.
+# Columns that no structure trusts get a note if they are more than this fraction of
+# all; a grid that ends one column too late does not matter.
 UNTRUSTED_SHARE = 0.01
+
+Text = tuple[Severity, Keys, str, str, str]
+"""Arguments of :meth:`Findings.add`: severity, keys, what was found, why, and a fix."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """Hold the words for a problem of some structures; ``{...}`` are filled in."""
+    """Text for a problem of some structures, with ``{...}`` to fill in."""
 
     severity: Severity
     place: str
@@ -35,7 +36,7 @@ MESSAGES = {
         "target columns",
         "num_subtargets is {num_subtargets}, but {target!r} has {number:.0f} columns "
         "in {source}",
-        "metatrain cannot read it, or reads other columns than those that were written",
+        "metatrain cannot read it, or reads other columns than were written",
         "set num_subtargets: {number:.0f}, for target and mask of every data set",
     ),
     "ignored width": Message(
@@ -43,7 +44,7 @@ MESSAGES = {
         "target columns",
         "num_subtargets is {num_subtargets}, but {target!r} has {number:.0f} columns "
         "in {source}",
-        "metatrain takes the number of a zip file, but that of other formats from here",
+        "metatrain takes this number from a zip file, but from here for other formats",
         "set num_subtargets: {number:.0f}, for target and mask of every data set",
     ),
     "mask width": Message(
@@ -57,29 +58,29 @@ MESSAGES = {
     "mask rows": Message(
         "error",
         "mask",
-        "the mask has {number:.0f} rows, another number than {target!r}",
+        "the mask has {number:.0f} rows, {target!r} another number",
         "samples and components of target and mask must agree",
         "write the mask with sample_kind, type and components of the target",
     ),
     "mask values": Message(
         "error",
         "mask",
-        "the mask holds other numbers than 0 and 1",
-        "metatrain makes booleans of them, in which everything but 0 is true, NaN too",
+        "the mask has values other than 0 and 1",
+        "metatrain converts them to booleans: everything but 0 is true, NaN too",
         "write 1 where the target is to be compared, and 0 elsewhere",
     ),
     "undefined": Message(
         "error",
         "target",
         "{target!r} is NaN where its mask is true, at up to {number:.0f} points",
-        "the errors that metatrain prints become NaN, and the training ends there",
+        "the errors that metatrain computes become NaN, and the training run ends",
         "set the mask to false where there is no target",
     ),
     "infinite": Message(
         "error",
         "target",
         "{target!r} is infinite where its mask is true, at up to {number:.0f} points",
-        "loss and errors are infinite then, and the training ends",
+        "loss and errors become infinite, and the training run ends",
         "compute these structures again, or leave them out",
     ),
     "padding": Message(
@@ -89,78 +90,80 @@ MESSAGES = {
         "padding; {hint}",
         "the loss drops these columns, so that a part of the target is never seen and "
         "the rest is compared with other columns",
-        "make extra_targets the number of columns that were put in front of the "
+        "set extra_targets to the number of columns that were put in front of the "
         "targets, or write the data set again with {extra} of them",
     ),
     "untrusted": Message(
         "error",
         "mask",
-        "{target!r} is to be compared nowhere: the mask is false behind the padding",
+        "no column of {target!r} counts: the mask is false behind the padding",
         "nothing is learned from such a structure",
         "correct the mask, or leave these structures out",
     ),
     "empty": Message(
         "warning",
         "target",
-        "{target!r} is zero wherever it is to be compared",
+        "{target!r} is zero wherever its mask is true",
         "a structure without states is most likely a mistake",
         "check the energy range of the grid, and the calculations",
     ),
     "negative": Message(
         "warning",
         "target",
-        "{target!r} is negative where it is to be compared, down to {number:.3g}",
-        "a DOS is not, unless a baseline was taken off or the smearing is no Gaussian",
+        "{target!r} is negative where its mask is true, down to {number:.3g}",
+        "a DOS is never negative, unless a baseline was subtracted or the smearing is "
+        "not Gaussian",
         "write the DOS itself, smeared with Gaussians",
     ),
     "edge": Message(
         "warning",
         "target",
-        "{target!r} is not zero at its first column behind the padding, but up to "
+        "the first column of {target!r} behind the padding is not zero, but up to "
         "{number:.3g}",
-        "the loss takes the DOS to be zero below the grid, and calls it an error if "
-        "states are predicted there",
-        "begin the grid below the lowest state, by 5 times the smearing",
+        "the loss assumes that the DOS is zero below the grid, and counts states that "
+        "are predicted there as an error",
+        "begin the grid 5 smearings below the lowest state",
     ),
     "lost": Message(
-        "warning",
+        "error",
         "extra_targets",
-        "{target!r} is up to {number:.3g} inside the first {extra} columns, which are "
-        "padding",
-        "the loss drops these columns",
-        "make extra_targets the number of columns that were put in front of the "
-        "targets; {hint}",
+        "up to {number:.3g} states of {target!r} are in its first {extra} columns, "
+        "which the loss drops as padding",
+        "these states are never learned, and the rest of the target is aligned without "
+        "them",
+        "set extra_targets to the number of columns that were put in front of the "
+        "targets (0 if none were), or put {extra} in front; {hint}",
     ),
 }
 
 
-def findings_of(options: OptionsFile, inspection: Inspection) -> Iterator[Finding]:
+def add_problems(findings: Findings, inspection: Inspection) -> None:
     """
-    Say what is wrong with one target.
+    Add the problems of one target.
 
-    :param options: the options file
-    :param inspection: what was seen in its data sets
-    :return: what was found
+    :param findings: where to add them
+    :param inspection: the inspection of its data sets
     """
-    merged: dict[Finding, list[Occurrences]] = {}
+    merged: dict[Text, list[Occurrences]] = {}
     for (name, section), occurrences in inspection.problems.items():
-        said = _in_section(options, inspection, MESSAGES[name], section, occurrences)
-        merged.setdefault(said, []).append(occurrences)
-    for said, places in merged.items():
-        yield replace(said, occurrences=tuple(places))
+        text = _fill_in(findings, inspection, MESSAGES[name], section, occurrences)
+        merged.setdefault(text, []).append(occurrences)
+    for text, places in merged.items():
+        findings.add(*text, places)
     if inspection.trusted is not None and inspection.is_complete:
-        yield from _in_all(options, inspection, inspection.trusted)
+        _check_columns(findings, inspection, inspection.trusted)
+        _check_zeros(findings, inspection)
 
 
-def _in_section(
-    options: OptionsFile,
+def _fill_in(
+    findings: Findings,
     inspection: Inspection,
     message: Message,
     section: Section,
     occurrences: Occurrences,
-) -> Finding:
-    """Say what is wrong with some structures of one section."""
-    target = inspection.target
+) -> Text:
+    """Fill in the message for a problem in one section."""
+    target, options = inspection.target, findings.options
     base = section.keys if options.get(*section.keys, "systems") else ("training_set",)
     keys = {
         "target": (*base, "targets", target),
@@ -169,29 +172,27 @@ def _in_section(
         "mask columns": (*base, "extra_data", f"{target}_mask", "num_subtargets"),
         "extra_targets": loss_keys(options, target, "extra_targets"),
     }[message.place]
-    words: dict[str, Any] = {
+    mask = section.entries.get(f"{target}_mask", {})
+    words = {
         "target": target,
         "number": occurrences.worst,
         "source": section.source,
         "extra": inspection.hypers.extra_targets,
         "num_subtargets": section.entries[target]["num_subtargets"],
-        "mask_num_subtargets": section.entries.get(f"{target}_mask", {}).get(
-            "num_subtargets"
-        ),
-        "hint": _where_padding_ends(inspection),
+        "mask_num_subtargets": mask.get("num_subtargets"),
+        "hint": _padding_hint(inspection),
     }
-    return Finding(
+    return (
         message.severity,
-        dotted(keys),
-        options.line(*keys),
+        keys,
         message.found.format(**words),
         message.why,
         message.fix.format(**words),
     )
 
 
-def _where_padding_ends(inspection: Inspection) -> str:
-    """Say which ``extra_targets`` the data look like."""
+def _padding_hint(inspection: Inspection) -> str:
+    """Tell which ``extra_targets`` the data seem to have."""
     first, extra = inspection.first_trusted, inspection.hypers.extra_targets
     if inspection.empty_end and extra:
         return (
@@ -199,50 +200,52 @@ def _where_padding_ends(inspection: Inspection) -> str:
             "seems to be behind the targets, but belongs in front of them"
         )
     if first is None:
-        return "no mask says where the padding ends"
+        return "no mask tells where the padding ends"
     return f"the first true column of all masks is {first}, so extra_targets: {first}"
 
 
-def _in_all(
-    options: OptionsFile, inspection: Inspection, trusted: np.ndarray
-) -> Iterator[Finding]:
-    """Say what only all structures together tell."""
-    target, hypers = inspection.target, inspection.hypers
-    extra, first = hypers.extra_targets, inspection.first_trusted
-    keys = loss_keys(options, target, "extra_targets")
-    place = (dotted(keys), options.line(*keys))
+def _check_columns(
+    findings: Findings, inspection: Inspection, trusted: np.ndarray
+) -> None:
+    """Look for columns that no structure trusts."""
+    target, extra = inspection.target, inspection.hypers.extra_targets
+    first = inspection.first_trusted
     if first is not None and first > extra:
-        yield Finding(
+        findings.add(
             "warning",
-            *place,
+            loss_keys(findings.options, target, "extra_targets"),
             f"extra_targets is {extra}, but no mask of {target!r} is true before "
             f"column {first}",
             "if these columns are padding, too, targets can slide less than the data "
-            "were made for",
+            "allow",
             f"set extra_targets: {first}, unless the targets really begin masked",
         )
-    rest = trusted[max(extra, first or 0) :]
-    if np.sum(~rest) > UNTRUSTED_SHARE * len(trusted):
-        mask_keys = ("training_set", "extra_data", f"{target}_mask")
-        yield Finding(
+    unused = int(np.sum(~trusted[max(extra, first or 0) :]))
+    if unused > UNTRUSTED_SHARE * len(trusted):
+        findings.add(
             "note",
-            dotted(mask_keys),
-            options.line(*mask_keys),
-            f"{np.sum(~rest)} columns of {target!r} are trusted in no structure",
+            ("training_set", "extra_data", f"{target}_mask"),
+            f"{unused} columns of {target!r} are trusted in no structure",
             "they cost memory, and the prediction there is only smooth",
             "end the grid where the last structure stops being trusted",
         )
-    widest, reach = inspection.spread.widest(), extra * hypers.grid_spacing
+
+
+def _check_zeros(findings: Findings, inspection: Inspection) -> None:
+    """Compare the distance of the energy zeros with the largest shift."""
+    target, hypers = inspection.target, inspection.hypers
+    widest = inspection.zeros.widest()
+    reach = hypers.extra_targets * hypers.grid_spacing
     if widest is not None and widest.spread > reach + STRAIN:
         needed = int(np.ceil(widest.spread / hypers.grid_spacing))
-        yield Finding(
+        findings.add(
             "warning",
-            *place,
+            loss_keys(findings.options, target, "extra_targets"),
             f"the energy references of {target!r} seem to be {widest.spread:.1f} eV "
             f"apart in structures of the same composition and density "
             f"({widest.lowest_name} and {widest.highest_name}), but a target can slide "
-            f"by {reach:.4g} eV only",
-            "structures whose reference is further away than that cannot be aligned",
+            f"by only {reach:.4g} eV",
+            "structures whose reference is further away cannot be aligned",
             f"write the data set again with at least {needed} extra_targets, or with "
             "energies relative to the Fermi level or the valence band maximum",
         )

@@ -1,6 +1,6 @@
 """Check an options file of ``mtt train`` together with its data."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..data.dataset import SPLITS
 from ..data.options_file import Keys, OptionsFile
@@ -10,10 +10,15 @@ from ..loss.options import MaskedDOSHypers
 from ..plugin.registry import register_entry_points
 from ..utils.progress import progress
 from ..utils.text import shorten
-from .findings import Finding
+from .findings import Finding, Findings
 from .inspection import Inspection
-from .messages import findings_of
-from .options import OptionChecks
+from .messages import add_problems
+from .options import (
+    check_architecture,
+    check_losses,
+    check_outline,
+    check_training,
+)
 from .sections import (
     check_grids,
     check_masks,
@@ -26,16 +31,16 @@ from .sections import (
 @dataclass
 class Diagnosis:
     """
-    Hold all that is known of an options file and its data.
+    Result of checking an options file and its data.
 
     :param targets: targets that have our loss
     :param structures: number of structures of each data set
     :param findings: what is wrong, errors first
     """
 
-    targets: list[str] = field(default_factory=list)
-    structures: dict[str, int] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    targets: list[str]
+    structures: dict[str, int]
+    findings: list[Finding]
 
 
 def diagnose(options: OptionsFile) -> Diagnosis:
@@ -46,20 +51,21 @@ def diagnose(options: OptionsFile) -> Diagnosis:
     :return: what was found
     """
     register_entry_points()
-    checks, diagnosis = OptionChecks(options), Diagnosis()
-    if checks.base():
-        sections = _read_all_sections(checks)
+    findings = Findings(options)
+    structures: dict[str, int] = {}
+    losses: dict[str, MaskedDOSHypers | None] = {}
+    if check_outline(findings):
+        sections = _read_all_sections(findings)
         trained = [each for each in sections if each.keys[0] == "training_set"]
         names = [name for each in trained for name in each.config.get("targets") or {}]
-        losses = checks.losses(list(dict.fromkeys(names)))
-        diagnosis.targets = list(losses)
-        training = checks.metatrain()
+        losses = check_losses(findings, list(dict.fromkeys(names)))
+        architecture = check_architecture(findings)
+        check_training(findings, architecture.get("training", {}), list(losses))
         for target, hypers in losses.items():
-            checks.training(training, target)
             if hypers is not None:
-                _check_data(checks, diagnosis, target, hypers, sections)
-        if names and not losses and not checks.findings:
-            checks.add(
+                _check_data(findings, structures, target, hypers, sections)
+        if names and not losses and not findings.found:
+            findings.add(
                 "note",
                 ("architecture", "training", "loss"),
                 "no target has the loss 'masked_dos'",
@@ -67,27 +73,26 @@ def diagnose(options: OptionsFile) -> Diagnosis:
                 "type: masked_dos",
             )
     order = ["error", "warning", "note"]
-    diagnosis.findings = sorted(
-        checks.findings,
-        key=lambda each: (order.index(each.severity), each.line or 0),
+    found = sorted(
+        findings.found, key=lambda each: (order.index(each.severity), each.line or 0)
     )
-    return diagnosis
+    return Diagnosis(list(losses), structures, found)
 
 
-def _read_all_sections(checks: OptionChecks) -> list[Section]:
-    """Expand all data sets that are named, and look whether their files are there."""
+def _read_all_sections(findings: Findings) -> list[Section]:
+    """Expand all data sets that are named, and look for their files."""
     sections = []
     for name in SPLITS:
         try:
-            sections += read_sections(checks.options, name)
+            sections += read_sections(findings.options, name)
         except Exception as error:  # metatrain raises many kinds
-            _cannot_be_read(checks, (name,), error)
+            _add_unreadable(findings, (name,), error)
     for section in sections:
         for file, keys in section.missing.items():
-            _cannot_be_read(checks, keys, FileNotFoundError(f"there is no {file}"))
+            _add_unreadable(findings, keys, FileNotFoundError(f"there is no {file}"))
         if section.is_beside:
-            folder = checks.options.path.parent
-            checks.add(
+            folder = findings.options.path.parent
+            findings.add(
                 "note",
                 (*section.keys, "systems"),
                 f"the files of {section.name} are not here, but in {folder}",
@@ -97,11 +102,11 @@ def _read_all_sections(checks: OptionChecks) -> list[Section]:
     return sections
 
 
-def _cannot_be_read(
-    checks: OptionChecks, keys: Keys, error: Exception, where: str = ""
+def _add_unreadable(
+    findings: Findings, keys: Keys, error: Exception, where: str = ""
 ) -> None:
-    """Say that metatrain will stumble, too."""
-    checks.add(
+    """Add an error of reading a file, on which ``mtt train`` would fail, too."""
+    findings.add(
         "error",
         keys,
         f"cannot be read: {where}{shorten(error)}",
@@ -111,36 +116,38 @@ def _cannot_be_read(
 
 
 def _check_data(
-    checks: OptionChecks,
-    diagnosis: Diagnosis,
+    findings: Findings,
+    structures: dict[str, int],
     target: str,
     hypers: MaskedDOSHypers,
     sections: list[Section],
 ) -> None:
     """Check one target in all data sets."""
-    check_presence(checks, target, sections)
+    check_presence(findings, target, sections)
     sections = [each for each in sections if target in each.entries]
-    check_grids(checks, target, hypers, sections)
-    if not check_padding(checks, target, hypers, sections):
+    check_grids(findings, target, hypers, sections)
+    if not check_padding(findings, target, hypers, sections):
         return
     inspection = Inspection(target, hypers)
-    read = [each for each in sections if _inspect(checks, diagnosis, inspection, each)]
+    read = [
+        each for each in sections if _inspect(findings, structures, inspection, each)
+    ]
     inspection.is_complete &= len(read) == len(sections)
-    checks.findings += findings_of(checks.options, inspection)
+    add_problems(findings, inspection)
     if not {"target width", "ignored width"} & {
         name for name, _ in inspection.problems
     }:
-        check_widths(checks, target, sections)
-    check_masks(checks, inspection, read)
+        check_widths(findings, target, sections)
+    check_masks(findings, inspection, read)
 
 
 def _inspect(
-    checks: OptionChecks,
-    diagnosis: Diagnosis,
+    findings: Findings,
+    structures: dict[str, int],
     inspection: Inspection,
     section: Section,
 ) -> bool:
-    """Read a data set to its end; say whether that worked."""
+    """Inspect all structures of a data set; return whether all could be read."""
     if section.missing:
         return False
     seen = 0
@@ -150,19 +157,19 @@ def _inspect(
             inspection.add(section, sample)
             seen += 1
         if seen == 0 and section.indices is None:
-            raise ValueError("there is none")
+            raise ValueError("there are no structures in it")
     except Exception as error:  # files can be broken in many ways
         keys = (*section.keys, "systems", "read_from")
-        _cannot_be_read(checks, keys, error, f"{section.source}, structure {seen}: ")
+        _add_unreadable(findings, keys, error, f"{section.source}, structure {seen}: ")
         return False
     finally:
-        diagnosis.structures[section.name] = seen
-    missing = len(section.indices or ()) - seen
-    if missing > 0:
-        checks.add(
+        structures[section.name] = seen
+    indices = section.indices or ()
+    if len(indices) > seen:
+        findings.add(
             "error",
             (*section.keys, "indices"),
-            f"{missing} of {len(section.indices or ())} indices are beyond the end of "
+            f"{len(indices) - seen} of {len(indices)} indices are beyond the end of "
             f"{section.source}",
             "metatrain refuses them",
             "count structures from 0",

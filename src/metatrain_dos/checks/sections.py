@@ -1,33 +1,29 @@
-"""Find what is wrong between the data sets of an options file."""
+"""Compare the data sets of an options file with each other and with the loss."""
 
-from pathlib import Path
-
-from ..data.dataset import TargetSpec
 from ..data.options_file import loss_keys
 from ..data.sections import Section
+from ..data.target_spec import TargetSpec
 from ..loss.options import MaskedDOSHypers
+from .findings import Findings
 from .inspection import Inspection
-from .options import OptionChecks
 
 
-def check_presence(checks: OptionChecks, target: str, sections: list[Section]) -> None:
+def check_presence(findings: Findings, target: str, sections: list[Section]) -> None:
     """Look for a validation or test set without the target."""
-    without = [each for each in sections if target not in each.entries]
     for name in ("validation_set", "test_set"):
-        lacking = [each for each in without if each.keys[0] == name]
         having = [each for each in sections if each.keys[0] == name]
-        if lacking and lacking == having:
-            checks.add(
+        if having and not any(target in each.entries for each in having):
+            findings.add(
                 "error" if name == "validation_set" else "warning",
                 (name, "targets"),
                 f"{name} has no {target!r}",
-                "nothing says then how well it is learned, and which model is best",
+                "its errors are unknown then, and with them the best model",
                 f"add {target!r} and its mask, as in training_set",
             )
 
 
 def check_padding(
-    checks: OptionChecks,
+    findings: Findings,
     target: str,
     hypers: MaskedDOSHypers,
     sections: list[Section],
@@ -35,30 +31,30 @@ def check_padding(
     """
     Compare ``num_subtargets`` with the loss.
 
-    :return: whether anything is left of the target behind the padding
+    :return: whether the target has columns behind the padding
     """
     narrowest = min(sections, key=lambda each: each.entries[target]["num_subtargets"])
     columns = narrowest.entries[target]["num_subtargets"]
     if columns > hypers.extra_targets:
         return True
-    checks.add(
+    findings.add(
         "error",
         (*narrowest.keys, "targets", target, "num_subtargets"),
         f"num_subtargets is {columns}, and extra_targets is {hypers.extra_targets}",
-        "num_subtargets counts the padding, too, so nothing is left of the target",
+        "num_subtargets includes the padding, so no column is left for the target",
         "num_subtargets: points of the energy grid + extra_targets",
     )
     return False
 
 
-def check_widths(checks: OptionChecks, target: str, sections: list[Section]) -> None:
-    """Compare ``num_subtargets`` between data sets."""
+def check_widths(findings: Findings, target: str, sections: list[Section]) -> None:
+    """Compare ``num_subtargets`` of all data sets."""
     first = sections[0]
     columns = first.entries[target]["num_subtargets"]
     for section in sections[1:]:
         other = section.entries[target]["num_subtargets"]
         if other != columns:
-            checks.add(
+            findings.add(
                 "error",
                 (*section.keys, "targets", target, "num_subtargets"),
                 f"num_subtargets of {target!r} is {other} in {section.name} and "
@@ -69,9 +65,9 @@ def check_widths(checks: OptionChecks, target: str, sections: list[Section]) -> 
 
 
 def check_masks(
-    checks: OptionChecks, inspection: Inspection, sections: list[Section]
+    findings: Findings, inspection: Inspection, sections: list[Section]
 ) -> None:
-    """Look for data sets in which nothing says what can be trusted."""
+    """Look for data sets in which neither a mask nor NaN tells what can be trusted."""
     target = inspection.target
     name = f"{target}_mask"
     bare = [
@@ -80,25 +76,24 @@ def check_masks(
         if name not in each.entries and each not in inspection.with_nan
     ]
     trained = [each for each in sections if each.keys[0] == "training_set"]
-    is_trained_masked = any(each not in bare for each in trained)
     fix = f"add {name!r} to extra_data, true where the DOS is complete"
     why = (
-        "everything is compared, also above the highest band that was computed, where "
-        "the DOS is too low"
+        "every column counts, also those above the highest computed band, where the "
+        "DOS is too low"
     )
-    for section in bare:
-        if is_trained_masked and section.keys[0] == "validation_set":
-            bare = [each for each in bare if each is not section]
-            checks.add(
+    if any(each not in bare for each in trained):
+        for section in [each for each in bare if each.keys[0] == "validation_set"]:
+            bare.remove(section)
+            findings.add(
                 "error",
                 (*section.keys, "extra_data"),
                 f"{section.name} has no {name!r}, but the training set has a mask",
-                why + ", and the best model is chosen by that",
+                f"{why}, and the best model is chosen by that",
                 fix,
             )
     if bare:
         names = ", ".join(each.name for each in bare)
-        checks.add(
+        findings.add(
             "warning",
             (*bare[0].keys, "extra_data"),
             f"no {name!r} in {names}, and {target!r} is NaN nowhere in it",
@@ -108,7 +103,7 @@ def check_masks(
 
 
 def check_grids(
-    checks: OptionChecks,
+    findings: Findings,
     target: str,
     hypers: MaskedDOSHypers,
     sections: list[Section],
@@ -121,44 +116,35 @@ def check_grids(
         try:
             written = TargetSpec.read(path)
         except (ValueError, OSError) as error:
-            checks.add(
+            findings.add(
                 "warning",
-                loss_keys(checks.options, target, "grid_spacing"),
+                loss_keys(findings.options, target, "grid_spacing"),
                 str(error),
                 "the grid of the data cannot be compared with that of the loss",
                 "write the data set again, or remove the file",
             )
             continue
-        _compare_with_grid(checks, path, written, target, hypers)
-
-
-def _compare_with_grid(
-    checks: OptionChecks,
-    path: Path,
-    written: TargetSpec,
-    target: str,
-    hypers: MaskedDOSHypers,
-) -> None:
-    """Compare the loss with what the data were written with."""
-    for option, value, why in (
-        (
-            "grid_spacing",
-            written.grid.spacing,
-            "integrals are off by the ratio, and the terms of the loss by different "
-            "powers of it",
-        ),
-        (
-            "extra_targets",
-            written.extra_targets,
-            "the loss takes columns of the target for padding, or padding for target",
-        ),
-    ):
-        given = getattr(hypers, option)
-        if abs(given - value) > 1e-9 * value:
-            checks.add(
-                "error",
-                loss_keys(checks.options, target, option),
-                f"{option} is {given}, but the data were written with {value} ({path})",
-                why,
-                f"{option}: {value}",
-            )
+        for option, value, why in (
+            (
+                "grid_spacing",
+                written.grid.spacing,
+                "integrals are off by the ratio, and the terms of the loss by "
+                "different powers of it",
+            ),
+            (
+                "extra_targets",
+                written.extra_targets,
+                "the loss takes columns of the target for padding, or padding for "
+                "the target",
+            ),
+        ):
+            given = getattr(hypers, option)
+            if abs(given - value) > 1e-9 * value:
+                findings.add(
+                    "error",
+                    loss_keys(findings.options, target, option),
+                    f"{option} is {given}, but the data were written with {value} "
+                    f"({path})",
+                    why,
+                    f"{option}: {value}",
+                )

@@ -8,7 +8,6 @@ import argparse
 import json
 import sys
 import warnings
-from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +33,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 def check(file: str, *, as_json: bool = False) -> int:
     """
-    Check an options file and its data, and print what was found.
+    Check an options file and its data, and print the findings.
 
     :param file: the options file
     :param as_json: whether to print JSON, and nothing else
     :return: exit status
     """
-    # Here, not above: `mtt-dos --help` should not wait for torch.
+    # Here, because `mtt-dos --help` should not wait for torch.
     from ..checks.findings import Finding
     from ..checks.run import Diagnosis, diagnose
     from ..data.options_file import OptionsFile, UnusableOptionsError
@@ -52,55 +51,35 @@ def check(file: str, *, as_json: bool = False) -> int:
             warnings.filterwarnings("ignore", module=r"metatrain\.")
             diagnosis = diagnose(OptionsFile.read(file))
     except UnusableOptionsError as error:
-        status, diagnosis = 2, Diagnosis()
-        diagnosis.findings = [
-            Finding(
-                "error",
-                "",
-                None,
-                str(error),
-                "nothing can be checked",
-                "write an options file that `mtt train` accepts",
-            )
-        ]
+        status = 2
         if not as_json:
             print(f"mtt-dos check: {error}", file=sys.stderr)
             return status
-    findings = diagnosis.findings
-    if any(each.severity == "error" for each in findings):
-        status = max(status, 1)
+        fix = "write an options file that `mtt train` accepts"
+        unusable = Finding("error", "", None, str(error), "nothing can be checked", fix)
+        diagnosis = Diagnosis([], {}, [unusable])
+    findings, structures = diagnosis.findings, diagnosis.structures
+    severities = [each.severity for each in findings]
+    status = max(status, int("error" in severities))
     if as_json:
         content = {
             "options": file,
             "targets": diagnosis.targets,
-            "structures": diagnosis.structures,
+            "structures": structures,
             "findings": [each.content() for each in findings],
         }
         print(json.dumps(content, indent=2))
         return status
     for each in findings:
         print(each.text(file), end="\n\n")
-    print(summary(file, findings, diagnosis.structures))
-    return status
-
-
-def summary(file: str, findings: list[Any], structures: dict[str, int]) -> str:
-    """
-    Say in one line what was found and in how much.
-
-    :param file: name of the options file
-    :param findings: what was found
-    :param structures: number of structures of each data set
-    :return: one line
-    """
-    kinds = [each.severity for each in findings]
     counts = [
-        f"{kinds.count(kind)} {kind}{'s' * (kinds.count(kind) > 1)}"
+        f"{severities.count(kind)} {kind}{'s' * (severities.count(kind) > 1)}"
         for kind in ("error", "warning", "note")
-        if kind in kinds
+        if kind in severities
     ]
     read = ", ".join(f"{name} {count}" for name, count in structures.items())
-    total = sum(structures.values())
-    return f"{file}: {', '.join(counts) or 'nothing wrong'} in {total} structures" + (
-        f" ({read})" if read else ""
+    print(
+        f"{file}: {', '.join(counts) or 'nothing wrong'} in "
+        f"{sum(structures.values())} structures" + (f" ({read})" if read else "")
     )
+    return status

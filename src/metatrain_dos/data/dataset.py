@@ -8,6 +8,7 @@ import ase
 import numpy as np
 from omegaconf import OmegaConf
 
+from ..loss.options import RECOMMENDED_INT_WEIGHT
 from .calculation import Calculation
 from .references import highest_occupied, reference_energy
 from .target_spec import TARGET, TargetSpec
@@ -29,11 +30,6 @@ __all__ = [
 
 SPLITS = ("training_set", "validation_set", "test_set")
 """Sections of an options file that name data."""
-
-# The default of the loss, that of metatrain, lets the cumulative term outweigh the DOS
-# itself: the square of a running integral grows with the length of the energy axis. The
-# trainings of benchmarks/bench_trainings.py come out best around this weight.
-RECOMMENDED_INT_WEIGHT = 0.01
 
 # Decimals of a DOS in a data set, states/eV. Far below any model's error.
 DECIMALS = 6

@@ -1,4 +1,4 @@
-"""Read an options file of ``mtt train``, and remember where in it everything stands."""
+"""Read an options file of ``mtt train``, and the line of each of its options."""
 
 import io
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from ..utils.text import shorten
 
 Keys = tuple[str | int, ...]
 
-LARGEST = 100_000
-"""Entries of the largest options file; aliases can make billions of a few lines."""
+LARGEST = 50_000
+"""Entries of the largest options file; a few lines of aliases can make billions."""
 
 
 class UnusableOptionsError(ValueError):
-    """An options file that nothing can be found in."""
+    """An options file that cannot be read."""
 
 
 @dataclass(frozen=True)
 class OptionsFile:
     """
-    Hold the content of an options file and the line of each of its keys.
+    Content of an options file, and the line of each of its keys.
 
     :param path: the file
-    :param content: what it says, with ``${...}`` resolved where it can be
+    :param content: its content, with each ``${...}`` resolved if possible
     :param lines: line of each key, counted from 1
     """
 
@@ -44,14 +44,15 @@ class OptionsFile:
 
         :param path: the file
         :return: its content
-        :raises UnusableOptionsError: if it is not there, or no mapping in YAML
+        :raises UnusableOptionsError: if there is none, or it is no mapping in YAML
         """
         path = Path(path)
+        lines: dict[Keys, int] = {}
         try:
             text = read_text(path)
             node = yaml.compose(text, Loader=yaml.SafeLoader)
-            _check_size(node, path)
-            # only a mapping is for OmegaConf, which knows that `1e-4` is a number
+            _collect_lines(node, (), lines)
+            # OmegaConf, unlike PyYAML, reads `1e-4` as a number; it expects a mapping
             is_mapping = isinstance(node, yaml.MappingNode)
             content = OmegaConf.load(io.StringIO(text)) if is_mapping else None
         except OSError as error:
@@ -59,8 +60,6 @@ class OptionsFile:
                 f"{path}: expected an options file, got {error.strerror or error}; "
                 "check the path"
             ) from error
-        except UnusableOptionsError:
-            raise
         # The last two: numbers of thousands of digits, lists in thousands of lists
         except (
             yaml.YAMLError,
@@ -77,13 +76,11 @@ class OptionsFile:
                 f"{'nothing' if node is None else f'a {node.id}'}; begin from an "
                 "options file that `mtt train` accepts"
             )
-        lines: dict[Keys, int] = {}
-        _collect_lines(node, (), lines, set())
         plain: Any
         try:
             plain = OmegaConf.to_container(content, resolve=True)
         except OmegaConfBaseException:
-            # metatrain's own ${...}, which mean something only to metatrain
+            # metatrain's own ${...}, which only metatrain can resolve
             plain = OmegaConf.to_container(content)
         return cls(path, {str(key): value for key, value in plain.items()}, lines)
 
@@ -107,8 +104,8 @@ class OptionsFile:
         Find the line of an option, or of the closest section around it.
 
         :param keys: its path
-        :return: the line, counted from 1; ``None`` if not even the outermost section
-            is in the file
+        :return: the line, counted from 1; ``None`` if the file does not even have the
+            outermost section
         """
         for size in range(len(keys), 0, -1):
             if keys[:size] in self.lines:
@@ -125,7 +122,7 @@ def dotted(keys: Keys) -> str:
 
 
 def loss_keys(options: OptionsFile, target: str, option: str) -> Keys:
-    """Find the path of an option of the loss, which may be written short."""
+    """Find the path of an option of the loss, whose section may be a single string."""
     keys: Keys = ("architecture", "training", "loss")
     if isinstance(options.get(*keys), dict):
         keys = (*keys, target)
@@ -134,44 +131,22 @@ def loss_keys(options: OptionsFile, target: str, option: str) -> Keys:
     return keys
 
 
-def _check_size(root: yaml.Node | None, path: Path) -> None:
+def _collect_lines(node: yaml.Node | None, keys: Keys, lines: dict[Keys, int]) -> None:
     """
-    Count entries, those of an alias each time that it is used, before they are made.
+    Collect the lines of all entries, those behind an alias each time that it is used.
 
-    :raises UnusableOptionsError: if there are too many, or an alias contains itself
+    :raises ValueError: if there are too many, before OmegaConf makes them
     """
-    sizes: dict[int, int] = {}
-    if root is not None and _size(root, sizes) > LARGEST:
-        raise UnusableOptionsError(
-            f"{path}: expected at most {LARGEST} entries, got more, or an alias inside "
-            "of what it stands for; write out what the aliases stand for"
-        )
-
-
-def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """Count a node and all that is in it, the same node only once."""
-    if id(node) not in sizes:
-        sizes[id(node)] = LARGEST  # of one that leads back to itself
-        inner = [] if isinstance(node, yaml.ScalarNode) else node.value
-        if isinstance(node, yaml.MappingNode):
-            inner = [part for pair in inner for part in pair]
-        sizes[id(node)] = 1 + sum(_size(part, sizes) for part in inner)
-    return sizes[id(node)]
-
-
-def _collect_lines(
-    node: yaml.Node, keys: Keys, lines: dict[Keys, int], parents: set[int]
-) -> None:
-    """Walk through the file; an alias may lead back to where it stands."""
-    if id(node) in parents:
-        return
-    parents = parents | {id(node)}
     if isinstance(node, yaml.MappingNode):
-        for key_node, value_node in node.value:
-            inner = (*keys, str(key_node.value))
-            lines[inner] = key_node.start_mark.line + 1
-            _collect_lines(value_node, inner, lines, parents)
+        pairs: list[tuple[str | int, yaml.Node, yaml.Node]] = [
+            (str(key.value), key, value) for key, value in node.value
+        ]
     elif isinstance(node, yaml.SequenceNode):
-        for position, item in enumerate(node.value):
-            lines[(*keys, position)] = item.start_mark.line + 1
-            _collect_lines(item, (*keys, position), lines, parents)
+        pairs = [(position, item, item) for position, item in enumerate(node.value)]
+    else:
+        return
+    for key, marked, value in pairs:
+        if len(lines) >= LARGEST:
+            raise ValueError(f"more than {LARGEST} entries, aliases written out")
+        lines[(*keys, key)] = marked.start_mark.line + 1
+        _collect_lines(value, (*keys, key), lines)

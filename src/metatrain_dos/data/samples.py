@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ase
@@ -11,8 +10,6 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from ..utils.files import refuse_special_file
-from ..utils.text import shorten
-from .archives import check_archive, check_dataset
 from .calculation import check_structure
 from .readers.extxyz import read_structures
 from .sections import Section
@@ -20,13 +17,13 @@ from .sections import Section
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    r"""
-    Hold what a file says of one structure, before anything is checked.
+    """
+    One structure of a data set with its target and mask, as they are in the file.
 
     :param index: position in the file
-    :param atoms: the structure, with all that the file says of it, if it is XYZ
+    :param atoms: the structure; from XYZ, with all entries of its comment line
     :param target: target, ``(rows, columns)``; a row is a component, or an atom
-    :param mask: mask, ``(rows, columns)``, ``None`` where there is none
+    :param mask: mask, ``(rows, columns)``; ``None`` if there is none
     """
 
     index: int
@@ -36,10 +33,15 @@ class Sample:
 
     @property
     def composition(self) -> tuple[tuple[int, int], ...]:
-        """Smallest whole numbers of atoms of each element."""
+        """Formula in smallest whole numbers: atomic numbers with their counts."""
         counts = Counter(self.atoms.numbers.tolist())
         unit = int(np.gcd.reduce(list(counts.values()))) if counts else 1
         return tuple(sorted((z, count // unit) for z, count in counts.items()))
+
+    @property
+    def source(self) -> str | None:
+        """File that the structure was computed in, if the data set has it."""
+        return self.atoms.info.get("source")
 
     @property
     def density(self) -> float:
@@ -53,16 +55,19 @@ def samples(section: Section, target: str) -> Iterator[Sample]:
     Read a target and its mask, structure by structure.
 
     Extended XYZ and metatrain's two formats for large data are read piece by piece,
-    anything else as metatrain does, which is all at once.
+    everything else by metatrain, all at once.
 
-    :param section: where from
+    :param section: the data set
     :param target: name of the target
     :return: every structure of the section that is used
-    :raises Exception: whatever goes wrong while a file is read
+    :raises Exception: of many kinds, if a file cannot be read
     """
     mask = f"{target}_mask"
     names = [target, mask] if mask in section.entries else [target]
-    for file in (section.source, *(section.entries[n]["read_from"] for n in names)):
+    files = [section.source, *(section.entries[name]["read_from"] for name in names)]
+    if section.source.is_dir():
+        files += section.source.iterdir()
+    for file in files:
         refuse_special_file(file)
     if section.source.suffix == ".zip":
         found = _from_zip(section, names)
@@ -83,7 +88,7 @@ Structures = Iterator[tuple[ase.Atoms, list[np.ndarray]]]
 
 
 def _is_plain_xyz(section: Section, name: str) -> bool:
-    """Say whether an entry stands in the XYZ file of the structures, as numbers."""
+    """Tell whether an entry is in the XYZ file of the structures, as numbers."""
     entry = section.entries[name]
     is_xyz = section.source.suffix in (".xyz", ".extxyz")
     same_file = entry["read_from"] == str(section.source)
@@ -92,7 +97,7 @@ def _is_plain_xyz(section: Section, name: str) -> bool:
 
 
 def _from_xyz(section: Section, names: list[str]) -> Structures:
-    """Read what ASE finds under the key of each name, whatever its size."""
+    """Read the entries with ASE, of any width."""
     file = section.source
     for atoms in read_structures(file):
         arrays = []
@@ -110,11 +115,9 @@ def _from_xyz(section: Section, names: list[str]) -> Structures:
 
 
 def _from_memmap(section: Section, names: list[str]) -> Structures:
-    """Read metatrain's memory-mapped arrays, with the width that the files have."""
+    """Read metatrain's memory-mapped arrays, in the width of the files."""
     folder = section.source
-    for file in folder.iterdir():
-        refuse_special_file(file)
-    ends = _read_ends(folder)
+    ends = np.load(folder / "na.npy")  # after a 0 in front
     types = np.memmap(folder / "a.bin", dtype="int32", mode="r", shape=(int(ends[-1]),))
     positions = np.memmap(folder / "x.bin", "float32", "r", shape=(len(types), 3))
     cells = np.zeros((len(ends) - 1, 3, 3))
@@ -129,8 +132,8 @@ def _from_memmap(section: Section, names: list[str]) -> Structures:
         array = np.memmap(file, dtype="float32", mode="r")
         if len(array) % rows:
             raise ValueError(
-                f"{file} holds {len(array)} numbers, which are not the same number "
-                f"for each of {rows} {'atoms' if per_atom[-1] else 'structures'}"
+                f"{file} has {len(array)} numbers, which is no multiple of {rows}, the "
+                f"number of {'atoms' if per_atom[-1] else 'structures'}"
             )
         arrays.append(array.reshape(rows, -1))
     for index in range(len(ends) - 1):
@@ -145,29 +148,11 @@ def _from_memmap(section: Section, names: list[str]) -> Structures:
         )
 
 
-def _read_ends(folder: Path) -> np.ndarray:
-    """Read where the atoms of each structure end, after a 0 in front."""
-    ends, count = np.load(folder / "na.npy"), np.load(folder / "ns.npy")
-    whole = ends.ndim == 1 and ends.dtype.kind in "iu" and ends.size > 1
-    if not whole or ends[0] != 0 or not (np.diff(ends) > 0).all():
-        raise ValueError(
-            f"expected {folder / 'na.npy'} to count the atoms up from 0, with some in "
-            f"every structure, got {ends.dtype} of shape {ends.shape}; write it again"
-        )
-    if count.shape or count != len(ends) - 1:
-        raise ValueError(
-            f"expected {folder / 'ns.npy'} to say {len(ends) - 1}, the number of "
-            f"structures in na.npy, got {shorten(count)}; write it again"
-        )
-    return ends
-
-
 def _from_zip(section: Section, names: list[str]) -> Structures:
     """Read metatrain's ``DiskDataset``."""
     from metatrain.utils.data import DiskDataset
 
     keys = [section.entries[name]["key"] for name in names]
-    check_dataset(section.source, {"system", *keys})
     dataset = DiskDataset(str(section.source), fields=keys)
     for index in range(len(dataset)):
         sample = dataset[index]
@@ -175,13 +160,9 @@ def _from_zip(section: Section, names: list[str]) -> Structures:
 
 
 def _from_metatrain(section: Section, names: list[str]) -> Structures:
-    """Read whatever metatrain reads, such as targets in a file of their own."""
+    """Let metatrain read, for example, targets in a file of their own."""
     from metatrain.utils.data import get_dataset
 
-    for name in names:
-        file = Path(section.entries[name]["read_from"])
-        if file.suffix == ".mts":
-            check_archive(file)
     config = {
         "systems": section.config["systems"],
         "targets": {names[0]: section.entries[names[0]]},
@@ -199,11 +180,11 @@ def _from_system(system: Any) -> ase.Atoms:
 
 
 def _atoms(types: np.ndarray, positions: np.ndarray, cell: np.ndarray) -> ase.Atoms:
-    """Make a structure that is periodic where its cell is not zero, as in metatrain."""
+    """Make a structure, periodic where its cell is not zero, as metatrain does."""
     return ase.Atoms(types, positions, cell=cell, pbc=cell.any(axis=1))
 
 
 def _rows(tensor_map: Any) -> np.ndarray:
-    """Put the samples and components of all blocks below each other."""
+    """Stack the samples and components of all blocks."""
     values = [block.values.numpy() for block in tensor_map.blocks()]
     return np.concatenate([each.reshape(-1, each.shape[-1]) for each in values])

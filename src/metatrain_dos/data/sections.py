@@ -12,13 +12,13 @@ from .options_file import Keys, OptionsFile, dotted
 @dataclass(frozen=True, eq=False)
 class Section:
     """
-    Hold one data set of an options file, with every default filled in.
+    One data set of an options file, with all defaults.
 
     :param keys: path in the options file
     :param config: the section as metatrain expands it, with paths that can be opened
     :param indices: structures that are used, ``None`` for all
-    :param is_beside: whether its files are not where metatrain, run from here, looks,
-        but beside the options file
+    :param is_beside: whether its files are beside the options file, and not where
+        metatrain, run from here, looks for them
     """
 
     keys: Keys
@@ -33,7 +33,7 @@ class Section:
 
     @property
     def source(self) -> Path:
-        """File or folder that holds the structures."""
+        """File or folder with the structures."""
         return Path(self.config["systems"]["read_from"])
 
     @property
@@ -44,7 +44,7 @@ class Section:
 
     @property
     def missing(self) -> dict[str, Keys]:
-        """Files that are not there, each with the path of the option that names it."""
+        """Missing files, each with the path of the option that names it."""
         files = {str(self.source): (*self.keys, "systems", "read_from")}
         for kind in ("targets", "extra_data"):
             for name, entry in (self.config.get(kind) or {}).items():
@@ -55,12 +55,12 @@ class Section:
 
 def read_sections(options: OptionsFile, name: str) -> list[Section]:
     """
-    Expand one of :data:`~metatrain_dos.data.dataset.SPLITS`.
+    Read the data sets of ``training_set``, ``validation_set`` or ``test_set``.
 
     :param options: the options file
-    :param name: which of them
+    :param name: name of the section
     :return: its data sets; none if it is a fraction of the training set
-    :raises ValueError: if metatrain cannot expand it, or an index is no index
+    :raises ValueError: if metatrain cannot expand it, or an index is invalid
     """
     from metatrain.utils.omegaconf import expand_dataset_config
 
@@ -68,11 +68,11 @@ def read_sections(options: OptionsFile, name: str) -> list[Section]:
     if content is None or isinstance(content, (int, float)):
         return []
     if isinstance(content, dict) and "systems" not in content and "indices" in content:
-        # metatrain's short form for some structures of the only training set
+        # metatrain's short form for structures of the only training set
         (whole,) = read_sections(options, "training_set")
         indices = _read_indices(content["indices"], options.path.parent)
         return [Section((name,), whole.config, indices)]
-    # metatrain writes into what it expands
+    # metatrain changes the section that it expands
     expanded = expand_dataset_config(OmegaConf.create({"set": content})["set"])
     configs: Any = OmegaConf.to_container(expanded, resolve=True)
     sections = []
@@ -92,11 +92,11 @@ def read_sections(options: OptionsFile, name: str) -> list[Section]:
 
 def located(file: str, folder: Path) -> Path:
     """
-    Find a file where metatrain looks, or else beside the options file.
+    Find a file where metatrain looks for it, or else beside the options file.
 
     :param file: path in the options file
     :param folder: folder of the options file
-    :return: path that can be opened from here, if the file is there at all
+    :return: path that can be opened from here, if the file exists
     """
     path = Path(file)
     beside = folder / path
@@ -104,7 +104,7 @@ def located(file: str, folder: Path) -> Path:
 
 
 def _read_indices(indices: Any, folder: Path) -> frozenset[int] | None:
-    """Read the structures that are used, from a list or a file with one per line."""
+    """Read the indices of structures, from a list or a file with one in each line."""
     from metatrain.utils.data import load_indices
 
     if indices is None:

@@ -21,14 +21,24 @@ from ..utils.text import closest, shorten
 DEFAULT_SPACING = 0.05
 """Distance between two energies (eV) unless the user asks for another one."""
 
-# YAML 1.1, and so PyYAML, takes `1e-4` for text because it has no decimal point. To
-# OmegaConf, and to whoever wrote it, it is a number.
-EXPONENT_TEXT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+# The default, that of metatrain, lets the cumulative term outweigh the DOS itself: the
+# square of a running integral grows with the length of the energy axis.
+RECOMMENDED_INT_WEIGHT = 0.01
+"""Weight of the cumulative term around which the training runs of
+``benchmarks/bench_trainings.py`` come out best."""
+
+LOSS_TYPES = ("masked_dos", "metatrain-dos::masked_dos")
+"""Both keys of the loss; no other package can take the second one."""
+
+# YAML 1.1, and so PyYAML, reads `1e-4` as text because it has no decimal point, and
+# OmegaConf gives the text of a variable for `${oc.env:X}`. Whoever wrote it means a
+# number.
+NUMBER_TEXT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 def _number(value: Any) -> Any:
-    """Let numbers pass; pydantic alone would take ``True`` for 1 and ``"2"`` for 2."""
-    if isinstance(value, str) and EXPONENT_TEXT.fullmatch(value.strip()):
+    """Pass numbers, and decimal numbers in text; pydantic would take ``True`` for 1."""
+    if isinstance(value, str) and NUMBER_TEXT.fullmatch(value.strip()):
         return float(value)
     if isinstance(value, (bool, np.bool_, str, bytes)):
         raise ValueError("not a number")
@@ -108,6 +118,16 @@ class MaskedDOSHypers(BaseModel):
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def is_masked_dos(loss_type: Any) -> bool:
+    """
+    Tell whether a loss is ``masked_dos``, under either of its keys.
+
+    :param loss_type: ``type`` of a section ``loss``
+    :return: whether it is ours
+    """
+    return isinstance(loss_type, str) and loss_type in LOSS_TYPES
 
 
 def validate_hypers(

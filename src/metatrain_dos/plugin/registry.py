@@ -1,12 +1,12 @@
 """
 Add losses to metatrain. The only module that changes metatrain.
 
-metatrain keeps its losses in an enumeration, ``metatrain.utils.loss.LossType``, that no
-plugin can add to, and checks none of their options before it has read all data. Here
-a loss becomes a true member of that enumeration, and a loss class that has a pydantic
-model ``Hypers`` gets its options checked together with those of the architecture.
+metatrain keeps its losses in an enumeration, ``metatrain.utils.loss.LossType``, which
+no plugin can extend, and does not check their options before it has read all data. Here
+a loss becomes a true member of that enumeration, and if its class has a pydantic model
+``Hypers``, its options are checked together with those of the architecture.
 
-Two ways in, with the same effect:
+There are two ways to add a loss, with the same effect:
 
 - the entry-point group ``metatrain.losses``, for packages::
 
@@ -16,7 +16,7 @@ Two ways in, with the same effect:
 - the decorator :func:`register_loss`, for scripts and notebooks.
 
 A loss from an entry point has two keys: ``my_loss``, and ``my-package::my_loss``, which
-nobody else can take.
+no other package can take.
 """
 
 import enum
@@ -27,57 +27,55 @@ from importlib.metadata import EntryPoint, entry_points, version
 from types import ModuleType
 from typing import Any, TypeVar
 
-from .validation import with_loss_check
+from .validation import wrap_validate
 
 
 GROUP = "metatrain.losses"
 INSTALL = "install a newer metatrain-dos, or metatrain 2026.4.1"
 """What to do when metatrain has changed."""
 
-# Losses that came in through this module, by key.
+# All losses that this module has registered, by key.
 _registered: dict[str, type] = {}
 
 Loss = TypeVar("Loss", bound=type)
 
 
 class MetatrainChangedError(RuntimeError):
-    """metatrain no longer has what this package builds on."""
+    """metatrain no longer has an interface that this package needs."""
 
 
 def register_loss(key: str) -> Callable[[Loss], Loss]:
     """
     Make a loss class available to metatrain under ``type: key``.
 
-    The class may have an attribute ``Hypers``, a pydantic model of all keys of the
-    ``loss`` section but ``type``. ``mtt train`` then refuses wrong options before it
-    reads any data.
+    If the class has an attribute ``Hypers``, a pydantic model of all keys of the
+    ``loss`` section but ``type``, ``mtt train`` refuses wrong options before it reads
+    any data.
 
     :param key: name for the options file
-    :return: decorator that returns the class as it is
+    :return: decorator that returns the class unchanged
     :raises TypeError: if the class is no ``metatrain.utils.loss.LossInterface``
-    :raises ValueError: if another loss has this key
+    :raises ValueError: if another loss has this key, or its name in the enumeration
     :raises MetatrainChangedError: if metatrain has changed
     """
 
     def decorate(cls: Loss) -> Loss:
         module = _metatrain_losses()
-        if not (isinstance(cls, type) and issubclass(cls, module.LossInterface)):
+        if not _is_loss(cls, module):
             raise TypeError(
                 f"loss {key!r}: expected a subclass of "
                 f"metatrain.utils.loss.LossInterface, got {cls!r}; derive it from "
                 "LossInterface and implement compute()"
             )
-        known = _members(module.LossType)
-        if known.get(key) is cls:
+        if _members(module.LossType).get(key) is cls:
             return cls
-        if key in known:
+        if taken := _taken(module.LossType, key):
             raise ValueError(
-                f"loss {key!r}: expected a key that is not taken, but "
-                f"{known[key].__module__}.{known[key].__qualname__} has it; choose "
+                f"loss {key!r}: expected a key that is not taken, but {taken}; choose "
                 "another key"
             )
         _add_member(module.LossType, key, cls)
-        _check_options_early(module.LossType)
+        _check_options_early()
         _registered[key] = cls
         return cls
 
@@ -88,54 +86,54 @@ def register_entry_points() -> None:
     """
     Register every loss of the entry-point group ``metatrain.losses``.
 
-    A plugin that fails is reported in a warning and left out. One whose key metatrain
-    itself, or another plugin, already has keeps only its longer name, and a warning
-    says so. Calling this again is harmless.
+    A plugin that fails, in whatever way, is left out with a warning. If metatrain or
+    another plugin already has its key, it keeps only its longer key, and a warning says
+    so. Calling this again is harmless, and restores all losses after
+    ``metatrain.utils.loss`` has been reloaded.
 
     :raises MetatrainChangedError: if metatrain has changed
     """
-    module = _metatrain_losses()
+    loss_type = _metatrain_losses().LossType
+    for key, loss in _registered.items():
+        if key not in _members(loss_type):
+            _add_member(loss_type, key, loss)
     for entry_point in entry_points(group=GROUP):
-        if _unmistakable(entry_point) in _registered:
-            continue
-        if _is_being_imported(entry_point):
-            # The plugin imported metatrain, which brought us here, before it defined
-            # its loss. Come back when somebody asks for a loss.
-            _finish_at_first_lookup(module.LossType)
-            continue
-        _register_entry_point(entry_point)
+        origin = entry_point.dist.name if entry_point.dist else "unknown"
+        plugin = f"the loss {entry_point.name!r} of the package {origin!r}"
+        try:
+            _register_entry_point(
+                entry_point, plugin, f"{origin}::{entry_point.name}", loss_type
+            )
+        except (MetatrainChangedError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a plugin may even call sys.exit
+            _warn(
+                f"{plugin} ({entry_point.value}) is not available: "
+                f"{type(error).__name__}: {error}"
+            )
 
 
-def _register_entry_point(entry_point: EntryPoint) -> None:
-    """Load and register one plugin, or warn."""
-    key, own_key = entry_point.name, _unmistakable(entry_point)
-    plugin = f"the loss {key!r} of the package {_origin(entry_point)!r}"
-    try:
-        loss = entry_point.load()
-        register_loss(own_key)(loss)
-    except MetatrainChangedError:
-        raise
-    except Exception as error:
-        _warn(f"{plugin} ({entry_point.value}) is not available: {error}")
+def _register_entry_point(
+    entry_point: EntryPoint, plugin: str, own_key: str, loss_type: Any
+) -> None:
+    """Load one plugin, and register it under both of its keys."""
+    if own_key in _registered:
         return
+    module = sys.modules.get(entry_point.module)
+    if getattr(getattr(module, "__spec__", None), "_initializing", False):
+        # The plugin imported metatrain, and thereby this module, before it defined its
+        # loss. Come back when metatrain looks up a loss.
+        _finish_at_first_lookup(loss_type)
+        return
+    loss = entry_point.load()
+    register_loss(own_key)(loss)
     try:
-        register_loss(key)(loss)
+        register_loss(entry_point.name)(loss)
     except ValueError:
-        other = _members(_metatrain_losses().LossType)[key]
         _warn(
-            f"`type: {key}` is {other.__module__}.{other.__qualname__}, not {plugin}, "
-            f"which came later; to choose the latter, write `type: {own_key}`"
+            f"{plugin} is available as `type: {own_key}` only, because "
+            f"{_taken(loss_type, entry_point.name)}"
         )
-
-
-def _origin(entry_point: EntryPoint) -> str:
-    """Name the package of a plugin."""
-    return entry_point.dist.name if entry_point.dist else "unknown"
-
-
-def _unmistakable(entry_point: EntryPoint) -> str:
-    """Make the key that a plugin shares with no other."""
-    return f"{_origin(entry_point)}::{entry_point.name}"
 
 
 def _warn(message: str) -> None:
@@ -144,9 +142,9 @@ def _warn(message: str) -> None:
 
 def _metatrain_losses() -> ModuleType:
     """
-    Import ``metatrain.utils.loss`` and check that it is as expected.
+    Import ``metatrain.utils.loss`` and check that it has the expected interface.
 
-    :raises MetatrainChangedError: if it is not
+    :raises MetatrainChangedError: if it does not
     """
     import metatrain.utils.loss as module
 
@@ -154,7 +152,7 @@ def _metatrain_losses() -> ModuleType:
     members: list[Any] | None = None
     if isinstance(loss_type, enum.EnumMeta):
         members = list(loss_type)
-    for holds, what in (
+    for holds, missing in (
         (hasattr(module, "LossInterface"), "LossInterface"),
         (members is not None, "enumeration LossType"),
         (hasattr(loss_type, "from_key"), "LossType.from_key"),
@@ -162,8 +160,19 @@ def _metatrain_losses() -> ModuleType:
         (all(hasattr(member, "cls") for member in members or ()), "LossType.cls"),
     ):
         if not holds:
-            raise _changed(what)
+            raise _changed(missing)
     return module
+
+
+def _is_loss(cls: Any, module: ModuleType) -> bool:
+    """
+    Tell whether a class is derived from ``LossInterface``.
+
+    By its name, because reloading ``metatrain.utils.loss`` makes another class of it.
+    """
+    interface = (module.__name__, module.LossInterface.__qualname__)
+    bases = getattr(cls, "__mro__", ())
+    return interface in [(base.__module__, base.__qualname__) for base in bases]
 
 
 def _members(loss_type: Any) -> dict[str, type]:
@@ -171,40 +180,46 @@ def _members(loss_type: Any) -> dict[str, type]:
     return {member.key: member.cls for member in loss_type}
 
 
+def _taken(loss_type: Any, key: str) -> str | None:
+    """Describe the loss that has a key, or its name in the enumeration, if any."""
+    name = key.upper()
+    for member in loss_type:
+        holder = f"{member.cls.__module__}.{member.cls.__qualname__}"
+        if member.key == key:
+            return f"{holder} has the key {key!r}"
+        if member.name == name:
+            return f"{holder} has the name {name!r} in metatrain's LossType"
+    return None
+
+
 def _add_member(loss_type: Any, key: str, cls: type) -> None:
     """
     Add a true member to metatrain's enumeration of losses.
 
-    :raises MetatrainChangedError: if it takes none of this kind
+    :raises MetatrainChangedError: if its members are not made of a key and a class
     """
     from aenum import extend_enum
 
     try:
         extend_enum(loss_type, key.upper(), (key, cls))
         # not by from_key, which may be waiting to register a plugin
-        holds = _members(loss_type).get(key) is cls
+        is_added = _members(loss_type).get(key) is cls
     except Exception:
-        holds = False
-    if not holds:
+        is_added = False
+    if not is_added:
         raise _changed("enumeration LossType of keys and classes")
 
 
 def _changed(missing: str) -> MetatrainChangedError:
-    """Say in one sentence what is missing, and what to install."""
+    """Make the error for an interface that metatrain no longer has."""
     return MetatrainChangedError(
         f"metatrain {version('metatrain')} has no {missing} in metatrain.utils.loss, "
         f"which metatrain-dos {version('metatrain-dos')} needs; {INSTALL}"
     )
 
 
-def _is_being_imported(entry_point: EntryPoint) -> bool:
-    """Say whether the module of a plugin has begun to run but not ended."""
-    module = sys.modules.get(entry_point.module)
-    return getattr(getattr(module, "__spec__", None), "_initializing", False)
-
-
 def _finish_at_first_lookup(loss_type: Any) -> None:
-    """Register what could not be registered yet as soon as a loss is looked up."""
+    """Register the remaining plugins as soon as metatrain looks up a loss."""
     plain = loss_type.from_key
 
     def from_key(cls: Any, key: str) -> Any:
@@ -215,15 +230,15 @@ def _finish_at_first_lookup(loss_type: Any) -> None:
     loss_type.from_key = classmethod(from_key)
 
 
-def _check_options_early(loss_type: Any) -> None:
-    """Put the check of the options of our losses in front of metatrain's own."""
+def _check_options_early() -> None:
+    """Put our check of the options of losses in front of metatrain's validation."""
     try:
         import metatrain.utils.pydantic as validation
 
-        validation.validate = with_loss_check(
+        validation.validate = wrap_validate(
             validation.validate,
             _registered,
-            lambda: [member.key for member in loss_type],
+            lambda: list(_members(_metatrain_losses().LossType)),
         )
     except (ImportError, AttributeError) as error:
         warnings.warn(

@@ -1,17 +1,20 @@
 """
-Refuse wrong options of a loss before any data is read.
+Check the options of a loss before metatrain reads any data.
 
-metatrain validates the options file before it reads data, but lets every key of a loss
-pass. So our check stands in front of that validation, and sees the ``loss`` section as
-the user wrote it.
+metatrain validates the options file before it reads data, but accepts every key of a
+loss. So our check runs before that validation, and sees the ``loss`` section as the
+user wrote it. After it, ``mtt train`` gets a warning about each option that spoils a
+density of states.
 """
 
 import functools
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..loss.options import validate_hypers
+from ..loss.options import MaskedDOSHypers, validate_hypers
 from ..utils.text import closest
+from .advice import Advice, advise_int_weight, advise_training
 
 
 Validate = Callable[..., dict[str, Any]]
@@ -21,19 +24,19 @@ class InvalidLossOptionsError(Exception):
     """The options of a loss are wrong."""
 
 
-def with_loss_check(
+def wrap_validate(
     validate: Validate,
     losses: Mapping[str, type],
     known_types: Callable[[], list[str]],
 ) -> Validate:
     """
-    Make metatrain's validation look at the options of our losses first.
+    Make metatrain's validation check the options of our losses, too.
 
     :param validate: ``metatrain.utils.pydantic.validate``
     :param losses: our losses by key; a class may have a pydantic model ``Hypers``
-    :param known_types: gives the keys of all losses that metatrain knows
-    :return: function to put in the place of ``validate``; it is left as it is if it
-        looks at them already
+    :param known_types: returns the keys of all losses that metatrain knows
+    :return: function that replaces ``validate``; ``validate`` itself if it already
+        checks losses
     """
     if hasattr(validate, "checks_losses"):
         return validate
@@ -46,7 +49,15 @@ def with_loss_check(
             check_section(
                 section, losses, known_types(), target, is_gradient=is_gradient
             )
-        return validate(model_cls, data, *arguments, **named)
+        validated = validate(model_cls, data, *arguments, **named)
+        # metatrain has set up its logger if this is `mtt train`
+        if logging.getLogger("metatrain").handlers:
+            for each in dict.fromkeys(_advice(data, losses)):
+                path = ".".join(("architecture", "training", *each.keys))
+                logging.warning(
+                    f"{path}: {each.found}; {each.why}. Recommended: `{each.fix}`"
+                )
+        return validated
 
     check_first.checks_losses = True  # type: ignore[attr-defined]
     return check_first
@@ -63,18 +74,17 @@ def check_section(
     """
     Check the options of one target, if its loss is one of ours.
 
-    :param section: what stands under the name of the target, or under ``loss`` itself;
-        ``masked_dos`` is short for ``{type: masked_dos}``
+    :param section: options of one target, or the whole section ``loss``; ``masked_dos``
+        is short for ``{type: masked_dos}``
     :param losses: our losses by key
     :param known_types: keys of all losses that metatrain knows
     :param target: name of the target, for the message, where it is known
-    :param is_gradient: whether the options are those of a gradient of the target; a
-        loss that is for values alone says so with ``for_gradients = False``
+    :param is_gradient: whether the options are those of a gradient of the target; the
+        class of a loss without gradients has ``for_gradients = False``
     :raises InvalidLossOptionsError: if the options are wrong, or the type is one of
-        ours, mistyped. Other types are left to metatrain.
+        ours, mistyped; other types are left to metatrain
     """
-    options = dict(section) if isinstance(section, Mapping) else {"type": section}
-    key = options.pop("type", None)
+    key, options = _split(section)
     if not isinstance(key, str):
         return
     if key not in losses:
@@ -93,25 +103,30 @@ def check_section(
     schema = getattr(losses[key], "Hypers", None)
     if schema is None:
         return
-    # OmegaConf resolves ${...} later; the loss itself checks what it stands for.
-    given = {
-        name: value
-        for name, value in options.items()
-        if not (isinstance(value, str) and "${" in value)
-    }
     try:
-        validate_hypers(schema, given, loss_type=key, target=target, training=True)
+        validate_hypers(schema, options, loss_type=key, target=target, training=True)
     except ValueError as error:
         raise InvalidLossOptionsError(str(error)) from None
 
 
+def _split(section: Any) -> tuple[Any, dict[Any, Any]]:
+    """Split the section of one loss into its type and its options."""
+    options = dict(section) if isinstance(section, Mapping) else {"type": section}
+    # OmegaConf resolves ${...} later; the loss itself checks the resulting values.
+    return options.pop("type", None), {
+        name: value
+        for name, value in options.items()
+        if not (isinstance(value, str) and "${" in value)
+    }
+
+
 def _loss_sections(data: Any) -> Iterator[tuple[str | None, Any, bool]]:
     """
-    Find the sections that name a loss in what is validated.
+    Find the sections that name a loss.
 
-    :param data: the section ``architecture`` of an options file; anything else has no
-        such sections
-    :return: target, section, and whether that is about a gradient of the target
+    :param data: data that metatrain validates; only a section ``architecture`` has such
+        sections
+    :return: target, section, and whether it is for a gradient of the target
     """
     loss = _entry(_entry(data, "training"), "loss")
     if not isinstance(loss, Mapping):
@@ -125,6 +140,22 @@ def _loss_sections(data: Any) -> Iterator[tuple[str | None, Any, bool]]:
                 yield f"{target}.gradients.{name}", params, True
 
 
+def _advice(data: Any, losses: Mapping[str, type]) -> Iterator[Advice]:
+    """Find the options that spoil a density of states."""
+    for target, section, _ in _loss_sections(data):
+        key, options = _split(section)
+        if getattr(losses.get(key), "Hypers", None) is not MaskedDOSHypers:
+            continue
+        yield from advise_training(data["training"], target)
+        is_given = _entry(section, "int_weight") is not None
+        if is_given == ("int_weight" in options):  # otherwise it is a variable
+            yield from advise_int_weight(
+                MaskedDOSHypers.model_validate(options).int_weight,
+                ("loss", *filter(None, [target])),
+                is_default=not is_given,
+            )
+
+
 def _entry(options: Any, key: str) -> Any:
-    """Look up a key in what need not be a mapping."""
+    """Look up a key of a value that need not be a mapping."""
     return options.get(key) if isinstance(options, Mapping) else None
