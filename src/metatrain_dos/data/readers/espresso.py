@@ -10,8 +10,8 @@ import ase.io
 import numpy as np
 from ase.data import atomic_numbers
 
-from ..calculation import Calculation
-from ._common import BOHR, HARTREE, bands_from_ase, naming, parsing
+from ..calculation import Calculation, InputError
+from ._common import BOHR, HARTREE, bands_from_ase, numbers, reading
 
 
 __all__ = ["read_espresso_text", "read_espresso_xml"]
@@ -32,9 +32,8 @@ def read_espresso_xml(path: str | Path) -> Calculation:
     path = Path(path)
     if path.is_dir():
         path = path / "data-file-schema.xml"
-    with parsing(path, "XML output of pw.x"):
+    with reading(path, "XML output of pw.x"):
         root = ElementTree.parse(path).getroot()
-    with naming(path):
         return _from_espresso(root)
 
 
@@ -51,37 +50,34 @@ def read_espresso_text(path: str | Path) -> Calculation:
         lacks the eigenvalues, or has k-points along a path
     """
     path = Path(path)
-    with parsing(path, "text output of pw.x"):
+    with reading(path, "text output of pw.x"):
         # Titles and paths may be in any encoding; nothing that is read here is.
         text = path.read_text(encoding="utf-8", errors="replace")
-    with naming(path):
         _check_text(text)
-    with parsing(path, "text output of pw.x"):
         [atoms] = ase.io.iread(io.StringIO(text), index=-1, format="espresso-out")
         electrons = re.findall(r"number of electrons\s*=\s*([\d.]+)", text)
         states = re.findall(r"number of Kohn-Sham states\s*=\s*(\d+)", text)
         n_electrons, n_states = float(electrons[-1]), int(states[-1])
-    with naming(path):
         return _from_text(atoms, n_electrons, n_states)
 
 
 def _from_espresso(root: ElementTree.Element) -> Calculation:
     """Take a calculation out of the root element of an output of ``pw.x``."""
     if not root.tag.endswith("}espresso"):
-        raise ValueError(
+        raise InputError(
             f"root element: expected espresso, got {root.tag}; give the prefix.xml or "
             "data-file-schema.xml of pw.x"
         )
     kind = _find(root, "input/control_variables/calculation").text
     if kind == "bands":
-        raise ValueError(
+        raise InputError(
             "calculation: expected a k-point grid, got 'bands', which is a path; run "
             "pw.x with calculation = 'nscf' and a grid"
         )
     # Runs that are not self-consistent say "false" here, or nothing.
     converged = root.findtext("output/convergence_info/scf_conv/convergence_achieved")
     if kind != "nscf" and converged != "true":
-        raise ValueError(
+        raise InputError(
             f"convergence_achieved: expected true, got {converged}; run pw.x until it "
             "finds the self-consistent density"
         )
@@ -92,7 +88,7 @@ def _from_espresso(root: ElementTree.Element) -> Calculation:
     channels = 2 if _find(bands, "lsda").text == "true" else 1
     points = bands.findall("ks_energies")
     energies = np.array([_numbers(_find(point, "eigenvalues")) for point in points])
-    weights = [float(_find(point, "k_point").get("weight", "nan")) for point in points]
+    weights = " ".join(_find(point, "k_point").get("weight", "?") for point in points)
     level = bands.find("fermi_energy")
     if level is None:
         level = bands.find("highestOccupiedLevel")
@@ -106,27 +102,27 @@ def _from_espresso(root: ElementTree.Element) -> Calculation:
         # Each k-point lists the bands of the first channel, then those of the second.
         eigenvalues=HARTREE
         * energies.reshape(len(points), channels, -1).swapaxes(0, 1),
-        kpoint_weights=np.array(weights),
-        fermi_level=None if level is None else HARTREE * float(level.text or "nan"),
-        n_electrons=float(_find(bands, "nelec").text or "nan"),
+        kpoint_weights=numbers(weights, "kpoint_weights"),
+        fermi_level=None if level is None else HARTREE * _number(level),
+        n_electrons=_number(_find(bands, "nelec")),
     )
 
 
 def _check_text(text: str) -> None:
     """Refuse what ASE would read although the run has not finished."""
     if "JOB DONE." not in text[-10_000:]:
-        raise ValueError(
+        raise InputError(
             "JOB DONE: expected at the end of the output, got nothing; check whether "
             "pw.x finished"
         )
     last = text[text.rindex("Program PWSCF") if "Program PWSCF" in text else 0 :]
     if "convergence NOT achieved" in last.rpartition("Self-consistent Calculation")[2]:
-        raise ValueError(
+        raise InputError(
             "convergence: expected to be achieved, got NOT; run pw.x until it finds "
             "the self-consistent density"
         )
     if not re.search("Fermi energ|highest occupied", last):
-        raise ValueError(
+        raise InputError(
             "Fermi energy: expected in the output, got nothing, as in runs along a "
             "path; run pw.x with calculation = 'nscf' and a grid"
         )
@@ -135,13 +131,13 @@ def _check_text(text: str) -> None:
 def _from_text(atoms: ase.Atoms, n_electrons: float, n_states: int) -> Calculation:
     """Take a calculation from the structure that ASE reads."""
     if atoms.calc.kpts is None:
-        raise ValueError(
+        raise InputError(
             "eigenvalues: expected in the output, got none; give the prefix.xml of "
             "this run, or run pw.x with verbosity = 'high'"
         )
     eigenvalues, weights, fermi_level = bands_from_ase(atoms)
     if eigenvalues.shape[-1] != n_states:
-        raise ValueError(
+        raise InputError(
             f"eigenvalues: expected {n_states} at every k-point, got "
             f"{eigenvalues.shape[-1]}; check whether the output is complete"
         )
@@ -158,7 +154,7 @@ def _find(element: ElementTree.Element, tag: str) -> ElementTree.Element:
     """Find an element that every finished run writes."""
     found = element.find(tag)
     if found is None:
-        raise ValueError(
+        raise InputError(
             f"{tag}: expected in the output of every finished run, got nothing; check "
             "whether pw.x finished"
         )
@@ -167,7 +163,12 @@ def _find(element: ElementTree.Element, tag: str) -> ElementTree.Element:
 
 def _numbers(element: ElementTree.Element) -> np.ndarray:
     """Read the numbers in an element."""
-    return np.array((element.text or "").split(), dtype=np.float64)
+    return numbers(element.text, element.tag)
+
+
+def _number(element: ElementTree.Element) -> float:
+    """Read the number in an element."""
+    return float(_numbers(element)[0])
 
 
 def _symbol(label: str) -> str:
@@ -176,7 +177,7 @@ def _symbol(label: str) -> str:
         symbol = re.sub("[^A-Za-z].*", "", label)[:length].capitalize()
         if atomic_numbers.get(symbol, 0) > 0:
             return symbol
-    raise ValueError(
+    raise InputError(
         f"species: expected a label that begins with a chemical symbol, got {label!r}; "
         "rename it in the input of pw.x"
     )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from io import StringIO
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import ase.io
 import numpy as np
 
 from ...utils.text import shorten
-from ..calculation import INFO_KEYS, Calculation
+from ..calculation import INFO_KEYS, Calculation, InputError
+from ._common import reading
 
 
 def read_extxyz(path: str | Path) -> Iterator[Calculation]:
@@ -30,28 +31,15 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
     """
     path = Path(path)
     structures = read_structures(path)
-    number = 0
-    while True:
-        try:
-            atoms = next(structures)
-        except StopIteration:
-            if number == 0:
-                raise ValueError(
-                    f"{path}: expected extended XYZ, got no structure; check the path"
-                ) from None
-            return
-        # Damaged files make the parser of ASE stumble in ways that cannot be listed.
-        except Exception as error:
-            raise ValueError(
-                f"{path}: expected extended XYZ, but structure {number} cannot be read "
-                f"({shorten(error)}); check the path and whether the file is complete"
-            ) from error
-        try:
+    for number in count():
+        with reading(f"{path}, structure {number}", "extended XYZ"):
+            atoms = next(structures, None)
+            if atoms is None and number == 0:
+                raise InputError("expected one at least, got none; check the path")
+            if atoms is None:
+                return
             calculation = _from_info(atoms)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}, structure {number}: {error}") from error
         yield calculation
-        number += 1
 
 
 def read_structures(path: Path, *, whole: bool = True) -> Iterator[ase.Atoms]:
@@ -71,13 +59,14 @@ def read_structures(path: Path, *, whole: bool = True) -> Iterator[ase.Atoms]:
         for line in stream:
             if not line.strip():
                 continue
-            count = int(line)
-            lines = [line, *islice(stream, count + 1)]
+            atoms = int(line)
+            lines = [line, *islice(stream, atoms + 1)]
             cut = whole and not lines[-1].endswith("\n")
-            if len(lines) != count + 2 or cut:
-                raise ValueError(
-                    f"{count} atoms are announced, and {len(lines) - 2} follow, or the "
-                    "last line has no end"
+            if len(lines) != atoms + 2 or cut:
+                raise InputError(
+                    f"expected {atoms} complete lines of atoms, got {len(lines) - 2} "
+                    "lines, of which the last may be cut; check whether the file is "
+                    "complete"
                 )
             _check_columns(lines)
             yield from ase.io.iread(StringIO("".join(lines)), format="extxyz")
@@ -91,7 +80,10 @@ def _check_columns(lines: list[str]) -> None:
     counts = [int(count) for count in announced[1].split(":")[2::3]]
     found = len(lines[2].split())
     if sum(counts) > found:
-        raise ValueError(f"{sum(counts)} columns are announced, and {found} follow")
+        raise InputError(
+            f"expected the {sum(counts)} columns that Properties announces, got "
+            f"{found}; check whether the file is complete"
+        )
 
 
 def _from_info(atoms: ase.Atoms) -> Calculation:
@@ -100,7 +92,7 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
     found = {key: atoms.info.pop(key) for key in INFO_KEYS if key in atoms.info}
     for key in ("eigenvalues", "kpoint_weights"):
         if key not in found:
-            raise ValueError(
+            raise InputError(
                 f"{key}: expected in the info of the structure, got only "
                 f"{shorten(sorted([*found, *atoms.info]))}; write it with "
                 "calculation_to_atoms"
@@ -110,12 +102,12 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
     weights = np.ravel(found["kpoint_weights"])
     channels = found.get("spin_channels", 1)
     if channels not in (1, 2):
-        raise ValueError(
+        raise InputError(
             f"spin_channels: expected 1 or 2, got {shorten(channels)}; leave it "
             "out if there is no spin"
         )
     if weights.size == 0 or eigenvalues.size % (channels * weights.size):
-        raise ValueError(
+        raise InputError(
             f"eigenvalues: expected a multiple of {channels} (spin channels) x "
             f"{weights.size} (k-points) numbers, got {eigenvalues.size}; give every "
             "k-point the same number of bands"
@@ -138,7 +130,7 @@ def _refuse_objects(value: Any) -> None:
     if isinstance(value, dict):
         for key, entry in value.items():
             if str(key).startswith("__"):
-                raise ValueError(
+                raise InputError(
                     f"info: expected numbers, text and lists of them, got a mapping "
                     f"with the key {key!r}; leave it out"
                 )

@@ -4,10 +4,9 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
-from ase.data import atomic_numbers
 
-from ..calculation import Calculation
-from ._common import crystal, naming, parsing
+from ..calculation import Calculation, InputError
+from ._common import crystal, numbers, reading, rectangular
 
 
 __all__ = ["read_vasprun"]
@@ -33,9 +32,8 @@ def read_vasprun(path: str | Path) -> Calculation:
         lacks the eigenvalues, or has k-points along a path
     """
     path = Path(path)
-    with parsing(path, "vasprun.xml of VASP"):
+    with reading(path, "vasprun.xml of VASP"):
         sections, steps = _sections(path)
-    with naming(path):
         return _from_vasprun(sections, steps)
 
 
@@ -66,7 +64,7 @@ def _from_vasprun(sections: dict[str, Section], steps: int) -> Calculation:
     """Take a calculation out of the sections of the file."""
     for name in SECTIONS:
         if name not in sections:
-            raise ValueError(
+            raise InputError(
                 f"{name}: expected in the output of every finished run, got only "
                 f"{sorted(sections)}; check whether VASP finished"
             )
@@ -79,7 +77,7 @@ def _from_vasprun(sections: dict[str, Section], steps: int) -> Calculation:
     weights = _rows(_find(sections["kpoints"], "varray[@name='weights']"))[:, 0]
     channels = _find(step, "eigenvalues/array/set").findall("set")
     # A row is an energy and the electrons in it.
-    eigenvalues = np.array(
+    eigenvalues = rectangular(
         [
             [_rows(point)[:, 0] for point in channel.findall("set")]
             for channel in channels
@@ -87,7 +85,7 @@ def _from_vasprun(sections: dict[str, Section], steps: int) -> Calculation:
     )
     spinors = settings.get("LNONCOLLINEAR") == "T"
     if eigenvalues.shape[1:2] != weights.shape:
-        raise ValueError(
+        raise InputError(
             f"eigenvalues: expected {len(weights)} k-points with the same number of "
             f"bands, got shape {eigenvalues.shape}; check whether VASP finished"
         )
@@ -95,12 +93,6 @@ def _from_vasprun(sections: dict[str, Section], steps: int) -> Calculation:
     structure = _find(step, "structure")
     sites = _find(sections["atominfo"], "array[@name='atoms']/set").findall("rc")
     symbols = [str(_find(site, "c").text).strip() for site in sites]
-    unknown = sorted(set(symbols) - set(atomic_numbers))
-    if unknown:
-        raise ValueError(
-            f"atominfo: expected chemical symbols, got {', '.join(unknown)}; name the "
-            "species in the POTCAR after their elements"
-        )
     level = step.findtext("dos/i[@name='efermi']")
     return Calculation(
         atoms=crystal(
@@ -110,8 +102,10 @@ def _from_vasprun(sections: dict[str, Section], steps: int) -> Calculation:
         ),
         eigenvalues=eigenvalues[:, counted],
         kpoint_weights=weights[counted] * (1 if spinors else 2 / len(channels)),
-        fermi_level=None if level is None else float(level),
-        n_electrons=float(settings["NELECT"]) if "NELECT" in settings else None,
+        fermi_level=None if level is None else float(numbers(level, "efermi")[0]),
+        n_electrons=float(numbers(settings["NELECT"], "NELECT")[0])
+        if "NELECT" in settings
+        else None,
     )
 
 
@@ -119,23 +113,28 @@ def _check(settings: dict[str, str], kpoints: Section, steps: int) -> None:
     """Refuse what would be no density of states."""
     generation = kpoints.find("generation")
     if generation is not None and generation.get("param") == "listgenerated":
-        raise ValueError(
+        raise InputError(
             "kpoints: expected a grid, got a path; run VASP with a k-point grid"
         )
     # Bands in a fixed potential, or of one diagonalisation, take no more steps.
-    limit = int(settings.get("NELM", "0"))
-    if limit > 1 and int(settings.get("ICHARG", "0")) < 10 and steps >= limit:
-        raise ValueError(
+    limit = int(_setting(settings, "NELM") or 0)
+    if limit > 1 and (_setting(settings, "ICHARG") or 0) < 10 and steps >= limit:
+        raise InputError(
             f"scstep: expected fewer steps than NELM = {limit}, got {steps}; run VASP "
             "until it finds the self-consistent density"
         )
+
+
+def _setting(settings: dict[str, str], name: str) -> float | None:
+    """Read a number among the settings; ``None`` where it is missing."""
+    return float(numbers(settings[name], name)[0]) if name in settings else None
 
 
 def _find(section: Section, tag: str) -> Section:
     """Find an element that every finished run writes."""
     found = section.find(tag)
     if found is None:
-        raise ValueError(
+        raise InputError(
             f"{tag}: expected in the output of every finished run, got nothing; check "
             "whether VASP finished"
         )
@@ -144,4 +143,5 @@ def _find(section: Section, tag: str) -> Section:
 
 def _rows(section: Section) -> np.ndarray:
     """Read the numbers of the elements in an element, ``(elements, numbers)``."""
-    return np.array([(row.text or "").split() for row in section], dtype=np.float64)
+    text = " ".join(row.text or "" for row in section)
+    return numbers(text, section.get("name", section.tag)).reshape(len(section), -1)
