@@ -139,7 +139,7 @@ if __name__ == "__main__":
     ANSWERS = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
-    READERS["unruly"] = Reader("*.unruly", read_unruly)
+    READERS["unruly"] = Reader(("*.unruly",), read_unruly)
     import pyfive  # noqa: F401
 
     serve()

@@ -18,6 +18,7 @@ LAST_ELEMENT = 118
 INFO_KEYS = (
     "eigenvalues",
     "kpoint_weights",
+    "kpoints",
     "spin_channels",
     "fermi_level",
     "n_electrons",
@@ -40,6 +41,8 @@ class Calculation:
     :param kpoint_weights: number of electrons that a band holds at each k-point,
         ``(k-points,)``; the sum is 2 without spin, and 1 with two spin channels or
         with spinors
+    :param kpoints: fractional coordinates of the k-points, ``(k-points, 3)``; ``None``
+        where they are not known
     :param fermi_level: Fermi level, eV; ``None`` where there is no single one
     :param n_electrons: number of electrons; ``None`` where it is not known
     :raises InputError: if a value is not of its kind, shapes do not fit, a number is
@@ -52,6 +55,7 @@ class Calculation:
     kpoint_weights: np.ndarray
     fermi_level: float | None = None
     n_electrons: float | None = None
+    kpoints: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.atoms, ase.Atoms):
@@ -75,6 +79,15 @@ class Calculation:
                 f"the bands hold, got {n_electrons:g}; check the sum of kpoint_weights "
                 "and the number of bands"
             )
+        if self.kpoints is not None:
+            kpoints = _finite_array("kpoints", self.kpoints, ("k-points", "3"))
+            if kpoints.shape != (len(weights), 3):
+                raise InputError(
+                    f"kpoints: expected three coordinates of each of the "
+                    f"{len(weights)} k-points, got shape {kpoints.shape}; check which "
+                    "axis holds the k-points"
+                )
+            object.__setattr__(self, "kpoints", kpoints)
         # A frozen dataclass can only be normalised this way.
         object.__setattr__(self, "eigenvalues", eigenvalues)
         object.__setattr__(self, "kpoint_weights", weights)
@@ -105,6 +118,8 @@ def calculation_to_atoms(calculation: Calculation) -> ase.Atoms:
     atoms.info["kpoint_weights"] = calculation.kpoint_weights
     if len(calculation.eigenvalues) == 2:
         atoms.info["spin_channels"] = 2
+    if calculation.kpoints is not None:
+        atoms.info["kpoints"] = calculation.kpoints.ravel()
     if calculation.fermi_level is not None:
         atoms.info["fermi_level"] = calculation.fermi_level
     if calculation.n_electrons is not None:

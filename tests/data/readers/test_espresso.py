@@ -122,7 +122,7 @@ def test_espresso_structure(unpack):
     )
     assert atoms.get_chemical_symbols() == ["Si", "Si"]
     assert atoms.pbc.all()
-    assert atoms.info == {}
+    assert set(atoms.info) == {"energy"}
 
 
 def test_espresso_units():
@@ -371,7 +371,7 @@ ONE_FRAME = (
         ({"more": "n_electrons=1e300"}, "n_electrons: .* at most the 4 that"),
         (
             {"more": "y=" + "x" * 9999 + " spin_channels=" + "x" * 9999},
-            "got 'x{,30}\\.",
+            "got 'x{,110}\\.",
         ),
     ],
     ids=lambda value: None if isinstance(value, str) else next(iter(value)),
@@ -405,7 +405,7 @@ def test_extxyz_truncated_file(write):
 def test_extxyz_empty_file(tmp_path):
     path = tmp_path / "structures.xyz"
     path.touch()
-    with pytest.raises(ValueError, match=r"structures\.xyz.*: expected one .*check"):
+    with pytest.raises(ValueError, match=r"structures\.xyz.*: expected one at least"):
         list(read_extxyz(path))
 
 
@@ -530,12 +530,12 @@ def test_read_calculations(unpack, write):
 
 def test_read_calculations_takes_new_rows(monkeypatch, tmp_path):
     calculation = example()
-    monkeypatch.setitem(READERS, "own", Reader("*.own", lambda path: calculation))
+    monkeypatch.setitem(READERS, "own", Reader(("*.own",), lambda path: calculation))
     assert list(read_calculations(tmp_path / "a.own")) == [calculation]
 
 
 def test_read_calculations_unknown_format(tmp_path):
-    with pytest.raises(ValueError, match=r"\*\.xml \(Quantum.*, got 'a\.txt'; rename"):
+    with pytest.raises(ValueError, match=r"\*\.xml\* \(Quantum.* 'a\.txt'; rename"):
         list(read_calculations(tmp_path / "a.txt"))
 
 

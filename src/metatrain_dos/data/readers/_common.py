@@ -11,6 +11,7 @@ from ase.data import atomic_numbers
 
 from ...utils.text import shorten
 from ..calculation import Calculation, InputError
+from ._grids import closest_atoms, is_path
 
 
 # CODATA 2018, as in Quantum ESPRESSO; those in ase.units are older.
@@ -139,6 +140,67 @@ def bands_from_ase(atoms: ase.Atoms) -> tuple[np.ndarray, np.ndarray, float | No
         np.asarray(weights),
         None if level is None or np.size(level) != 1 else float(level),
     )
+
+
+def checked(calculation: Calculation) -> Calculation:
+    """
+    Refuse what is no density of states, or no structure.
+
+    :param calculation: what was read
+    :return: the same
+    :raises InputError: if its k-points are a path, or two atoms are too close
+    """
+    kpoints, atoms = calculation.kpoints, calculation.atoms
+    if kpoints is not None and is_path(kpoints, calculation.kpoint_weights):
+        raise InputError(
+            f"kpoints: expected a grid, got a path of {len(kpoints)} points; compute "
+            "the bands on a k-point grid"
+        )
+    closest = closest_atoms(atoms)
+    if closest is not None:
+        one, other, distance = closest
+        symbols = atoms.symbols
+        raise InputError(
+            f"positions: expected atoms at least as far apart as in a bond, got "
+            f"{distance:.3g} Angstrom between atoms {one} ({symbols[one]}) and {other} "
+            f"({symbols[other]}); leave out virtual crystals and overlapping structures"
+        )
+    return calculation
+
+
+def labelled(
+    atoms: ase.Atoms,
+    energy: float | None,
+    forces: np.ndarray | None = None,
+    stress: np.ndarray | None = None,
+) -> ase.Atoms:
+    """
+    Keep other results with a structure, for models that learn them beside the DOS.
+
+    :param atoms: structure, which is changed
+    :param energy: energy with which the forces are consistent, eV
+    :param forces: forces, ``(atoms, 3)``, eV/Å
+    :param stress: stress, ``(3, 3)``, eV/Å³, positive where the cell is stretched
+    :return: the structure; results that are not known, or not finite, are left out
+    """
+    if energy is not None and np.isfinite(energy):
+        atoms.info["energy"] = float(energy)
+    if forces is not None and np.isfinite(forces).all():
+        atoms.set_array("forces", forces, dtype=np.float64, shape=(3,))
+    if stress is not None and np.isfinite(stress).all():
+        atoms.info["stress"] = stress
+    return atoms
+
+
+def maybe(text: str | None) -> float | None:
+    """
+    Read a number that is not needed.
+
+    :param text: the number, or nothing, or asterisks where it did not fit
+    :return: the number; ``None`` where there is none
+    """
+    text = (text or "").strip()
+    return float(text) if NUMBER.fullmatch(text) else None
 
 
 def rectangular(bands: Sequence[Sequence[Sequence[float] | np.ndarray]]) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...utils.compressed import open_seekable
 from ..calculation import InputError
 
 
@@ -35,9 +36,10 @@ def read_hdf5(
             "expected the Python package pyfive, which reads HDF5 and netCDF, but it "
             "is not installed; pip install pyfive"
         ) from None
-    size = os.path.getsize(path)
-    with warnings.catch_warnings(), pyfive.File(path) as file:
+    with warnings.catch_warnings(), open_seekable(path) as stream:
         warnings.simplefilter("ignore")  # of attributes that nobody asked for
+        size = stream.seek(0, os.SEEK_END)
+        file = pyfive.File(stream)
         present = [name for name in optional if name in file]
         try:
             return {name: _array(file, name, size) for name in (*names, *present)}

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from ..calculation import Calculation, InputError
-from ._common import BOHR, HARTREE, crystal, reading
+from ._common import BOHR, HARTREE, checked, crystal, labelled, reading
 from ._hdf5 import read_hdf5
 
 
@@ -20,12 +21,16 @@ VARIABLES = (
     "eigenvalues",
     "number_of_states",
     "kpoint_weights",
+    "reduced_coordinates_of_kpoints",
     "kptopt",
     "fermie",
     "nelect",
     "deltae",
+    "etotal",
     "number_of_spinor_components",
 )
+
+LABELS = ("cartesian_forces", "cartesian_stress_tensor")
 
 # Last change of the total energy, hartree; nothing else in the file tells whether the
 # self-consistent density was found.
@@ -46,7 +51,7 @@ def read_abinit_gsr(path: str | Path) -> Calculation:
     """
     path = Path(path)
     with reading(path, "a GSR.nc file of ABINIT"):
-        return _from_gsr(read_hdf5(path, VARIABLES))
+        return _from_gsr(read_hdf5(path, VARIABLES, LABELS))
 
 
 def _from_gsr(found: dict[str, np.ndarray]) -> Calculation:
@@ -69,14 +74,29 @@ def _from_gsr(found: dict[str, np.ndarray]) -> Calculation:
     weights = found["kpoint_weights"]
     counted = weights > 0
     numbers = found["atomic_numbers"][found["atom_species"] - 1]
-    return Calculation(
-        atoms=crystal(
-            np.rint(numbers).astype(int),
-            found["reduced_atom_positions"],
-            BOHR * found["primitive_vectors"],
-        ),
-        eigenvalues=eigenvalues[:, counted, :bands],
-        kpoint_weights=weights[counted] * (2 / (len(eigenvalues) * spinors)),
-        fermi_level=HARTREE * float(found["fermie"]),
-        n_electrons=float(found["nelect"]),
+    atoms = crystal(
+        np.rint(numbers).astype(int),
+        found["reduced_atom_positions"],
+        BOHR * found["primitive_vectors"],
+    )
+    stress = found.get("cartesian_stress_tensor")
+    forces = found.get("cartesian_forces")
+    labelled(
+        atoms,
+        HARTREE * float(found["etotal"]),
+        None if forces is None else HARTREE / BOHR * forces,
+        # xx, yy, zz, yz, xz, xy
+        None
+        if stress is None
+        else HARTREE / BOHR**3 * voigt_6_to_full_3x3_stress(stress),
+    )
+    return checked(
+        Calculation(
+            atoms=atoms,
+            eigenvalues=eigenvalues[:, counted, :bands],
+            kpoint_weights=weights[counted] * (2 / (len(eigenvalues) * spinors)),
+            kpoints=found["reduced_coordinates_of_kpoints"][counted],
+            fermi_level=HARTREE * float(found["fermie"]),
+            n_electrons=float(found["nelect"]),
+        )
     )

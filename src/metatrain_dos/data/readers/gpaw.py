@@ -10,9 +10,11 @@ from typing import Any, BinaryIO
 import ase
 import numpy as np
 from ase.io import ulm
+from ase.stress import voigt_6_to_full_3x3_stress
 
+from ...utils.compressed import open_seekable
 from ..calculation import Calculation, InputError
-from ._common import reading
+from ._common import checked, labelled, reading
 
 
 __all__ = ["read_gpw"]
@@ -40,9 +42,9 @@ def read_gpw(path: str | Path) -> Calculation:
         or has k-points along a path
     """
     path = Path(path)
-    with reading(path, "a .gpw file of GPAW"), path.open("rb") as stream:
+    with reading(path, "a .gpw file of GPAW"), open_seekable(path) as stream:
         # Arrays are binary and the rest is JSON: nothing in the file is executed.
-        size = os.fstat(stream.fileno()).st_size
+        size = stream.seek(0, os.SEEK_END)
         _check_announced(stream, size)
         file = ulm.Reader(stream)
         atoms, waves, parameters = file.atoms, file.wave_functions, file.parameters
@@ -61,6 +63,14 @@ def read_gpw(path: str | Path) -> Calculation:
         occupations = _array(waves, "occupations", size)
         weights = _array(waves.kpts, "weights", size)
         levels = _array(waves, "fermi_levels", size)
+        points = _array(waves.kpts, "ibzkpts", size)
+        results = file.results
+        labelled(
+            structure,
+            results.get("free_energy", results.get("energy")),
+            results.get("forces"),
+            voigt_6_to_full_3x3_stress(results.stress) if "stress" in results else None,
+        )
         _check(version, converged, kpoints, eigenvalues.ndim)
         # Occupations are between 0 and 1; the weights of a .gpw file sum to 1.
         if eigenvalues.ndim == 2:
@@ -68,13 +78,16 @@ def read_gpw(path: str | Path) -> Calculation:
         else:
             weights = weights * (2 / len(eigenvalues))
         bands = _converged_bands(wanted, occupations)
-        return Calculation(
-            atoms=structure,
-            eigenvalues=eigenvalues[..., :bands],
-            kpoint_weights=weights,
-            # A calculation with a fixed magnetic moment has one for each channel.
-            fermi_level=levels[0] if len(levels) == 1 else None,
-            n_electrons=(weights[:, None] * occupations).sum(),
+        return checked(
+            Calculation(
+                atoms=structure,
+                eigenvalues=eigenvalues[..., :bands],
+                kpoint_weights=weights,
+                kpoints=points,
+                # A calculation with a fixed magnetic moment has one for each channel.
+                fermi_level=levels[0] if len(levels) == 1 else None,
+                n_electrons=(weights[:, None] * occupations).sum(),
+            )
         )
 
 
