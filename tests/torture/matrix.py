@@ -101,7 +101,7 @@ def install(python, wheel, wanted, cuda):
         for entry in json.loads(report.read_text("utf-8"))["install"]
     }
     if not cuda and any(name.startswith("nvidia") for name in chosen):
-        run(*pip, "install", *NEEDED, "netCDF4", *needed_without_torch(wheel))
+        run(*pip, "install", *NEEDED, *needed_without_torch(wheel))
         run(*pip, "install", "--no-deps", wheel)
         return {}
     run(*pip, "install", *packages)

@@ -11,14 +11,13 @@ import os
 import resource
 import signal
 import sys
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 from metatrain_dos.data.dataset import training_frame
-from metatrain_dos.data.readers import READERS, Reader, netcdf, read_calculations
+from metatrain_dos.data.readers import READERS, Reader, read_calculations
 from metatrain_dos.data.samples import samples
 from metatrain_dos.data.target_spec import TargetSpec
 from metatrain_dos.models.evaluation_data import find_data
@@ -32,12 +31,7 @@ MEMORY = 2 * 2**30  # far more than allowed, to measure how much it is
 def serve():
     for line in sys.stdin:
         path, data = json.loads(line)
-        if data:
-            answer = in_fork(Path(path), read_data)
-        elif path.endswith(".nc"):
-            answer = in_helper(Path(path))
-        else:
-            answer = in_fork(Path(path), read)
+        answer = in_fork(Path(path), read_data if data else read)
         print(json.dumps(answer), file=ANSWERS, flush=True)
 
 
@@ -59,27 +53,6 @@ def in_fork(path, read):
         "seconds": used.ru_utime + used.ru_stime,
         **json.loads(text or "{}"),
     }
-
-
-def in_helper(path):
-    """Read here, as the package has a process of its own for these files."""
-    begin = time.process_time()
-    answer = read(path)
-    return {
-        "status": 0,
-        "memory": _memory_of_helper(),
-        "seconds": time.process_time() - begin,
-        **answer,
-    }
-
-
-def _memory_of_helper():
-    """Most memory that the process which reads netCDF has had, if it is there."""
-    if netcdf._process is None:
-        return 0
-    with open(f"/proc/{netcdf._process.pid}/status") as file:
-        [line] = [line for line in file if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024
 
 
 def read(path):
@@ -166,8 +139,7 @@ if __name__ == "__main__":
     ANSWERS = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
-    READERS["unruly"] = Reader("*.unruly", read_unruly)
-    import metatrain.utils.data  # noqa: F401
+    READERS["unruly"] = Reader(("*.unruly",), read_unruly)
+    import pyfive  # noqa: F401
 
-    netcdf.SECONDS = 5  # so that those files on which the library hangs take no longer
     serve()

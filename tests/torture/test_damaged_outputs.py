@@ -22,8 +22,7 @@ def test_damage(reader, unpack, amount, seed, tally, name):
     content = path.read_bytes()
     whole = reader(path)
     refused = 0
-    # ABINIT's take ten times as long: the process that reads them has to start again.
-    cases = amount(2, 40) if path.suffix == ".nc" else amount(5, 200)
+    cases = amount(5, 200)
     for number in range(cases):
         changed, done = damaged(content, seed, name, number)
         path.write_bytes(changed)

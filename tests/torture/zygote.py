@@ -72,8 +72,8 @@ if __name__ == "__main__":
 
     import warnings
 
-    import netCDF4  # noqa: F401
     import numba  # noqa: F401
+    import pyfive  # noqa: F401
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""The one form in which the rest of the package sees a finished calculation."""
+"""A finished calculation, in the form that the rest of the package works with."""
 
 from dataclasses import dataclass
 from numbers import Real
@@ -18,29 +18,36 @@ LAST_ELEMENT = 118
 INFO_KEYS = (
     "eigenvalues",
     "kpoint_weights",
+    "kpoints",
     "spin_channels",
     "fermi_level",
     "n_electrons",
 )
-"""What a calculation adds to the info of its structure in an extended XYZ file."""
+"""Entries that a calculation adds to the info of its structure in extended XYZ."""
+
+
+class InputError(ValueError):
+    """A file, or a value in it, that cannot be used; the message is for the user."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calculation:
     """
-    Hold what a density of states is made from: one structure and its eigenvalues.
+    A structure and its eigenvalues, from which a density of states is made.
 
-    :param atoms: structure; what its info says besides :data:`INFO_KEYS`, such as
-        ``material``, is kept
+    :param atoms: structure; entries of its info other than :data:`INFO_KEYS`, such as
+        ``material``, are kept
     :param eigenvalues: energies of the states, ``(spin channels, k-points, bands)``, eV
     :param kpoint_weights: number of electrons that a band holds at each k-point,
         ``(k-points,)``; the sum is 2 without spin, and 1 with two spin channels or
         with spinors
+    :param kpoints: fractional coordinates of the k-points, ``(k-points, 3)``; ``None``
+        where they are not known
     :param fermi_level: Fermi level, eV; ``None`` where there is no single one
     :param n_electrons: number of electrons; ``None`` where it is not known
-    :raises TypeError: if a value is not of its kind
-    :raises ValueError: if shapes do not fit, a number is not finite or has the wrong
-        sign, the weights do not sum to 1 or 2, or an atom is of no element
+    :raises InputError: if a value is not of its kind, shapes do not fit, a number is
+        not finite or has the wrong sign, the weights do not sum to 1 or 2, or an atom
+        is of no element
     """
 
     atoms: ase.Atoms
@@ -48,10 +55,11 @@ class Calculation:
     kpoint_weights: np.ndarray
     fermi_level: float | None = None
     n_electrons: float | None = None
+    kpoints: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.atoms, ase.Atoms):
-            raise TypeError(
+            raise InputError(
                 f"atoms: expected ase.Atoms, got {type(self.atoms).__name__}; read the "
                 "structure with ase.io.read"
             )
@@ -66,11 +74,20 @@ class Calculation:
         if n_electrons is not None and not (
             0 < n_electrons <= capacity * (1 + WEIGHT_SUM_TOLERANCE)
         ):
-            raise ValueError(
+            raise InputError(
                 f"n_electrons: expected more than 0 and at most the {capacity:g} that "
                 f"the bands hold, got {n_electrons:g}; check the sum of kpoint_weights "
                 "and the number of bands"
             )
+        if self.kpoints is not None:
+            kpoints = _finite_array("kpoints", self.kpoints, ("k-points", "3"))
+            if kpoints.shape != (len(weights), 3):
+                raise InputError(
+                    f"kpoints: expected three coordinates of each of the "
+                    f"{len(weights)} k-points, got shape {kpoints.shape}; check which "
+                    "axis holds the k-points"
+                )
+            object.__setattr__(self, "kpoints", kpoints)
         # A frozen dataclass can only be normalised this way.
         object.__setattr__(self, "eigenvalues", eigenvalues)
         object.__setattr__(self, "kpoint_weights", weights)
@@ -86,7 +103,7 @@ class Calculation:
 
 def calculation_to_atoms(calculation: Calculation) -> ase.Atoms:
     """
-    Copy the structure, with all that ``read_extxyz`` needs in its info.
+    Copy the structure, with everything that ``read_extxyz`` needs in its info.
 
     The eigenvalues become one flat list: spin channels outermost, then k-points, then
     bands. ``spin_channels`` is only there when there are two.
@@ -101,6 +118,8 @@ def calculation_to_atoms(calculation: Calculation) -> ase.Atoms:
     atoms.info["kpoint_weights"] = calculation.kpoint_weights
     if len(calculation.eigenvalues) == 2:
         atoms.info["spin_channels"] = 2
+    if calculation.kpoints is not None:
+        atoms.info["kpoints"] = calculation.kpoints.ravel()
     if calculation.fermi_level is not None:
         atoms.info["fermi_level"] = calculation.fermi_level
     if calculation.n_electrons is not None:
@@ -118,13 +137,13 @@ def check_structure(atoms: ase.Atoms) -> None:
     """
     numbers = atoms.numbers
     if len(atoms) == 0 or numbers.min() < 1 or numbers.max() > LAST_ELEMENT:
-        raise ValueError(
+        raise InputError(
             f"atoms: expected atomic numbers from 1 to {LAST_ELEMENT}, got "
             f"{sorted(set(numbers.tolist()))}; check the chemical symbols"
         )
     for name, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
         if not np.isfinite(values).all():
-            raise ValueError(
+            raise InputError(
                 f"{name}: expected finite numbers, got "
                 f"{np.count_nonzero(~np.isfinite(values))} that are not; check whether "
                 "the file is complete"
@@ -135,24 +154,24 @@ def _check_bands(shape: tuple[int, ...], weights: np.ndarray) -> float:
     """Check weights against the shape of the bands; return the electrons they hold."""
     channels, kpoints, bands = shape
     if channels not in (1, 2):
-        raise ValueError(
+        raise InputError(
             f"eigenvalues: expected 1 or 2 spin channels, got {channels} in shape "
             f"{shape}; order the axes as (spin channels, k-points, bands)"
         )
     if len(weights) != kpoints:
-        raise ValueError(
+        raise InputError(
             f"kpoint_weights: expected one for each of the {kpoints} k-points of the "
             f"eigenvalues, got {len(weights)}; check which axis holds the k-points"
         )
     if weights.min() <= 0:
-        raise ValueError(
+        raise InputError(
             f"kpoint_weights: expected positive numbers, got {weights.min():g}; leave "
             "k-points out that count for nothing"
         )
     total = float(weights.sum())
     sums = (1, 2) if channels == 1 else (1,)
     if all(abs(total - allowed) > WEIGHT_SUM_TOLERANCE for allowed in sums):
-        raise ValueError(
+        raise InputError(
             f"kpoint_weights: expected a sum of {' or '.join(map(str, sums))} where "
             f"spin channels are {channels}, got {total:g}; scale them to the electrons "
             "that a band holds: 2 without spin, else 1"
@@ -164,16 +183,16 @@ def _finite_array(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
     """Convert to float64 and refuse other axes, no entries and infinite ones."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
-        raise TypeError(
+        raise InputError(
             f"{name}: expected real numbers, got {array.dtype}; convert them to floats"
         )
     if array.ndim != len(axes) or array.size == 0:
-        raise ValueError(
+        raise InputError(
             f"{name}: expected shape ({', '.join(axes)}) and no empty axis, got "
             f"{array.shape}; reshape it"
         )
     if not np.isfinite(array).all():
-        raise ValueError(
+        raise InputError(
             f"{name}: expected finite numbers, got "
             f"{np.count_nonzero(~np.isfinite(array))} that are not; check whether the "
             "calculation finished"
@@ -186,13 +205,13 @@ def _finite_number(name: str, value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(
+        raise InputError(
             f"{name}: expected a number or None, got {shorten(value)}; leave "
             "it out if it is not known"
         )
     number = float(value)
     if not np.isfinite(number):
-        raise ValueError(
+        raise InputError(
             f"{name}: expected a finite number or None, got {number}; leave it out if "
             "it is not known"
         )

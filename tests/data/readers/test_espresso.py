@@ -122,7 +122,7 @@ def test_espresso_structure(unpack):
     )
     assert atoms.get_chemical_symbols() == ["Si", "Si"]
     assert atoms.pbc.all()
-    assert atoms.info == {}
+    assert set(atoms.info) == {"energy"}
 
 
 def test_espresso_units():
@@ -215,7 +215,9 @@ def test_espresso_truncated_file(unpack, share):
     path = unpack("silicon")
     text = path.read_text()
     path.write_text(text[: int(share * len(text))])
-    with pytest.raises(ValueError, match=r"silicon\.xml: .*cannot be read.*finished"):
+    with pytest.raises(
+        ValueError, match=r"silicon\.xml: .*incomplete or damag.*finish"
+    ):
         read_espresso_xml(path)
 
 
@@ -228,11 +230,11 @@ def test_espresso_truncated_file(unpack, share):
         ("scf_conv>", "conv>", "convergence_achieved: expected true, got None"),
         ("nelec>", "charge>", "nelec: expected in the output .* check whether pw.x fi"),
         ("band_structure>", "bands>", "output/band_structure: expected in the output"),
-        ('weight="', 'other="', "kpoint_weights: expected finite numbers, got 4"),
+        ('weight="', 'other="', "kpoint_weights: expected numbers, got .*?"),
         (
             "-2.0769",
             "********",
-            r"expected only .* could not convert string to float: '\*{8}",
+            r"eigenvalues: expected numbers, got '\*{8}.*; check",
         ),
     ],
 )
@@ -341,14 +343,26 @@ ONE_FRAME = (
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"count": "1000000000000"}, "1000000000000 atoms are announced, and 1 follow"),
-        ({"count": "9" * 5000}, "structure 0 cannot be read"),
-        ({"count": "-1"}, "structure 0 cannot be read"),
+        (
+            {"count": "1000000000000"},
+            "expected 1000000000000 complete lines .* got 1 ",
+        ),
+        (
+            {"count": "9" * 5000},
+            "structure 0: .* incomplete or damaged",
+        ),
+        (
+            {"count": "-1"},
+            "structure 0: .* incomplete or damaged",
+        ),
         (
             {"columns": "species:S:1:pos:R:3:x:R:1000000000000"},
-            "1000000000004 columns are announced, and 4 follow",
+            "expected the 1000000000004 columns that Properties announces, got 4",
         ),
-        ({"columns": "species:S:1:pos:R:3" + ":x:R:1" * 5000}, "5004 columns are"),
+        (
+            {"columns": "species:S:1:pos:R:3" + ":x:R:1" * 5000},
+            "expected the 5004 columns",
+        ),
         (
             {"more": 'x="_JSON {\\"__ndarray__\\": [[9999999], \\"O\\", [1]]}"'},
             "info: expected numbers.*'__ndarray__'",
@@ -357,7 +371,7 @@ ONE_FRAME = (
         ({"more": "n_electrons=1e300"}, "n_electrons: .* at most the 4 that"),
         (
             {"more": "y=" + "x" * 9999 + " spin_channels=" + "x" * 9999},
-            "got 'x{,30}\\.",
+            "got 'x{,110}\\.",
         ),
     ],
     ids=lambda value: None if isinstance(value, str) else next(iter(value)),
@@ -381,19 +395,22 @@ def test_extxyz_truncated_file(write):
     path = write(atoms, atoms)
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-1]))
-    with pytest.raises(ValueError, match=r"structures\.xyz: .*cannot be read.*comp"):
+    with pytest.raises(
+        ValueError,
+        match=r"xyz, structure 1: expected 2 complete .* 1 ",
+    ):
         list(read_extxyz(path))
 
 
 def test_extxyz_empty_file(tmp_path):
     path = tmp_path / "structures.xyz"
     path.touch()
-    with pytest.raises(ValueError, match=r"structures\.xyz: .*check the path"):
+    with pytest.raises(ValueError, match=r"structures\.xyz.*: expected one at least"):
         list(read_extxyz(path))
 
 
 def test_extxyz_missing_file(tmp_path):
-    with pytest.raises(ValueError, match=r"nothing\.xyz: .*No such file"):
+    with pytest.raises(ValueError, match=r"nothing\.xyz.*: expected .*No such file"):
         next(read_extxyz(tmp_path / "nothing.xyz"))
 
 
@@ -416,7 +433,7 @@ def test_calculation_is_normalised():
 @pytest.mark.parametrize(
     ("error", "changes", "message"),
     [
-        (TypeError, {"atoms": "CO"}, r"atoms: expected ase\.Atoms, got str"),
+        (ValueError, {"atoms": "CO"}, r"atoms: expected ase\.Atoms, got str"),
         (ValueError, {"atoms": ase.Atoms()}, r"atoms: expected atomic num.* got \[\]"),
         (ValueError, {"atoms": ase.Atoms("X")}, r"numbers from 1 to 118, got \[0\]"),
         (ValueError, {"atoms": ase.Atoms([119])}, r"from 1 to 118, got \[119\]"),
@@ -430,9 +447,9 @@ def test_calculation_is_normalised():
             {"atoms": ase.Atoms("H", cell=[np.inf, 1, 1])},
             "cell: expected finite numbers, got 1 that are not",
         ),
-        (TypeError, {"eigenvalues": [[["a"]]]}, "eigenvalues: expected real numbers"),
-        (TypeError, {"eigenvalues": [[[1j]]]}, "eigenvalues: .* got complex128"),
-        (TypeError, {"kpoint_weights": [True] * 3}, "kpoint_weights: .* got bool"),
+        (ValueError, {"eigenvalues": [[["a"]]]}, "eigenvalues: expected real numbers"),
+        (ValueError, {"eigenvalues": [[[1j]]]}, "eigenvalues: .* got complex128"),
+        (ValueError, {"kpoint_weights": [True] * 3}, "kpoint_weights: .* got bool"),
         (
             ValueError,
             {"eigenvalues": np.ones((3, 4))},
@@ -468,11 +485,11 @@ def test_calculation_is_normalised():
         (ValueError, {"kpoint_weights": [1, 1, 1]}, "a sum of 1 or 2 .* got 3; scale"),
         (ValueError, {"fermi_level": np.nan}, "fermi_level: expected a finite number"),
         (
-            TypeError,
+            ValueError,
             {"fermi_level": True},
             "fermi_level: .* None, got True",
         ),
-        (TypeError, {"n_electrons": "8"}, "n_electrons: expected a number .* got '8'"),
+        (ValueError, {"n_electrons": "8"}, "n_electrons: expected a number .* got '8'"),
         (ValueError, {"n_electrons": 0}, "n_electrons: expected more than 0 .* got 0"),
         (
             ValueError,
@@ -513,12 +530,12 @@ def test_read_calculations(unpack, write):
 
 def test_read_calculations_takes_new_rows(monkeypatch, tmp_path):
     calculation = example()
-    monkeypatch.setitem(READERS, "own", Reader("*.own", lambda path: calculation))
+    monkeypatch.setitem(READERS, "own", Reader(("*.own",), lambda path: calculation))
     assert list(read_calculations(tmp_path / "a.own")) == [calculation]
 
 
 def test_read_calculations_unknown_format(tmp_path):
-    with pytest.raises(ValueError, match=r"\*\.xml \(Quantum.*, got 'a\.txt'; rename"):
+    with pytest.raises(ValueError, match=r"\*\.xml\* \(Quantum.* 'a\.txt'; rename"):
         list(read_calculations(tmp_path / "a.txt"))
 
 

@@ -23,6 +23,7 @@ def store(calculation: Calculation, file: BinaryIO) -> None:
         "pbc": atoms.pbc,
         "eigenvalues": calculation.eigenvalues,
         "kpoint_weights": calculation.kpoint_weights,
+        **({} if calculation.kpoints is None else {"kpoints": calculation.kpoints}),
         **{f"atoms.{name}": values for name, values in atoms.arrays.items()},
     }
     header = json.dumps(
@@ -70,6 +71,7 @@ def restore(file: BinaryIO) -> Calculation:
         atoms=atoms,
         eigenvalues=arrays["eigenvalues"],
         kpoint_weights=arrays["kpoint_weights"],
+        kpoints=arrays.get("kpoints"),
         fermi_level=header["fermi_level"],
         n_electrons=header["n_electrons"],
     )

@@ -4,7 +4,6 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 
 from ...utils.progress import progress
@@ -33,7 +32,7 @@ def find_sources(
         paths = progress("search", "file", _expand(source, hidden))
         found.update((path, None) for path in paths)
     if not found:
-        known = ", ".join(reader.pattern for reader in READERS.values())
+        known = ", ".join(p for reader in READERS.values() for p in reader.patterns)
         raise ValueError(
             f"SOURCES: expected files whose names fit {known}, found none; check the "
             "folders and patterns"
@@ -122,17 +121,13 @@ def _rank(entry: "os.DirEntry[str]") -> int | None:
     if reader is not None:
         return rows.index(reader)
     # A run that died at once leaves an empty file, which must not go unnoticed.
-    fitting = (i for i, row in enumerate(rows) if _fits(entry.name, row.pattern))
+    fitting = (i for i, row in enumerate(rows) if row.fits(entry.name))
     return next(fitting, None) if entry.stat().st_size == 0 else None
 
 
 def _is_one_calculation(folder: str) -> bool:
     """Tell a folder that a reader reads from one that holds calculations."""
     return any(
-        kind.endswith("folder") and _fits(os.path.basename(folder), reader.pattern)
+        kind.endswith("folder") and reader.fits(os.path.basename(folder))
         for kind, reader in READERS.items()
     )
-
-
-def _fits(name: str, pattern: str) -> bool:
-    return fnmatch(name.lower(), pattern)

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
+from ...utils.compressed import open_bytes, plain_name
 from ...utils.files import refuse_special_file
 from ..calculation import Calculation, calculation_to_atoms
 from ._common import calculation_from_ase
@@ -37,37 +38,45 @@ __all__ = [
 
 class Reader(NamedTuple):
     """
-    Say which files a function reads.
+    A function that reads files, and the names of these files.
 
-    :param pattern: shell pattern of the file name, in lower case
+    :param patterns: shell patterns of the file name, in lower case, without the ending
+        of a compressed file
     :param read: function from a path to one calculation, or to several
-    :param mark: text that is near the beginning of every such file; empty where the
-        name says enough
+    :param mark: text near the beginning of every such file; empty where the name is
+        enough
     """
 
-    pattern: str
+    patterns: tuple[str, ...]
     read: Callable[[Path], Calculation | Iterator[Calculation]]
     mark: bytes = b""
 
+    def fits(self, name: str) -> bool:
+        """Tell whether a file of that name may be read."""
+        name = plain_name(name).lower()
+        return any(fnmatch(name, pattern) for pattern in self.patterns)
 
+
+# VASP and its tools rename: vasprun.xml.relax2, vasprun.xml-001.
 READERS = {
-    "Quantum ESPRESSO": Reader("*.xml", read_espresso_xml, b":espresso"),
-    "Quantum ESPRESSO folder": Reader("*.save", read_espresso_xml),
-    "VASP": Reader("*.xml", read_vasprun, b"<modeling"),
-    "GPAW": Reader("*.gpw", read_gpw),
-    "ABINIT": Reader("*_gsr.nc", read_abinit_gsr),
-    "extended XYZ": Reader("*xyz", read_extxyz),
-    "Quantum ESPRESSO text": Reader("*.out", read_espresso_text, b"Program PWSCF"),
-    "Quantum ESPRESSO output": Reader("*.pwo", read_espresso_text, b"Program PWSCF"),
+    "Quantum ESPRESSO": Reader(("*.xml*",), read_espresso_xml, b":espresso"),
+    "Quantum ESPRESSO folder": Reader(("*.save",), read_espresso_xml),
+    "VASP": Reader(("*.xml*",), read_vasprun, b"<modeling"),
+    "GPAW": Reader(("*.gpw",), read_gpw),
+    "ABINIT": Reader(("*_gsr.nc",), read_abinit_gsr),
+    "extended XYZ": Reader(("*xyz",), read_extxyz),
+    "Quantum ESPRESSO text": Reader(
+        ("*.out*", "*.pwo*", "*.log*"), read_espresso_text, b"Program PWSCF"
+    ),
 }
 """
-Format -> reader. The first row is used that fits a file.
+Format -> reader. The first row that fits a file is used.
 
-What holds all digits comes before what is printed.
+Files with all digits come before printed ones.
 """
 
 HEAD = 4096
-"""How much of a file is looked at to tell formats with the same names apart, bytes."""
+"""Size of the beginning of a file, by which formats are told apart, bytes."""
 
 
 def find_reader(path: str | Path) -> Reader | None:
@@ -76,21 +85,19 @@ def find_reader(path: str | Path) -> Reader | None:
 
     Names decide first, at no cost; only a file whose name fits a reader with a mark is
     opened, to look at its beginning. A file that cannot be opened gets the first reader
-    that its name fits, whose error says why. Pipes and devices, which may have no end,
-    are no files.
+    that its name fits, whose error says why.
 
     :param path: file, or a folder that is one calculation
     :return: the reader; ``None`` for files of another kind
     """
     path = Path(path)
-    name = path.name.lower()
-    fitting = [row for row in READERS.values() if fnmatch(name, row.pattern)]
+    fitting = [row for row in READERS.values() if row.fits(path.name)]
     if any(row.mark for row in fitting):
         try:
             refuse_special_file(path)
-            with path.open("rb") as stream:
+            with open_bytes(path) as stream:
                 head = stream.read(HEAD)
-        except (OSError, ValueError):
+        except Exception:  # also of a damaged file, in the words of each library
             return fitting[0]
         fitting = [row for row in fitting if row.mark in head]
     return fitting[0] if fitting else None
@@ -114,18 +121,20 @@ def read_calculations(path: str | Path) -> Iterator[Calculation]:
 
 
 def _no_reader(name: str) -> str:
-    """Say why no reader fits a file of that name."""
+    """Explain why no reader fits a file of that name."""
     fitting = [
         f"{format} (which has {row.mark.decode()!r} near its beginning)"
         for format, row in READERS.items()
-        if row.mark and fnmatch(name.lower(), row.pattern)
+        if row.mark and row.fits(name)
     ]
     if fitting:
         return (
             f"expected output of {' or '.join(fitting)}, got other content; check "
             "whether the run began, and with which code"
         )
-    known = ", ".join(f"{row.pattern} ({format})" for format, row in READERS.items())
+    known = ", ".join(
+        f"{' '.join(row.patterns)} ({format})" for format, row in READERS.items()
+    )
     return (
         f"expected a file name like {known}, got {name!r}; rename the file or convert "
         "it to extended XYZ"

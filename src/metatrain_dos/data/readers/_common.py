@@ -1,80 +1,85 @@
-"""What all readers share: units, errors that name the file, and bands from ASE."""
+"""Units, error messages, checks and structures that several readers share."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import ase
 import numpy as np
+from ase.data import atomic_numbers
 
 from ...utils.text import shorten
-from ..calculation import Calculation
+from ..calculation import Calculation, InputError
+from ._grids import closest_atoms, is_path
 
 
-# CODATA 2018, which Quantum ESPRESSO writes with; those in ase.units are older.
+# CODATA 2018, as in Quantum ESPRESSO; those in ase.units are older.
 BOHR = 0.529177210903
 HARTREE = 27.211386245988
 
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
 
 @contextmanager
-def parsing(path: Path, expected: str) -> Iterator[None]:
+def reading(path: Path | str, kind: str) -> Iterator[None]:
     """
-    Turn every error of a parser into one that names the file.
+    Name the file in every error, and explain those that no user could understand.
 
-    Files that were cut or damaged make parsers, those of ASE above all, stumble in ways
-    that cannot be listed.
+    Incomplete or damaged files make parsers fail in ways that cannot be listed.
 
-    :param path: file that is parsed
-    :param expected: what the file should be
+    :param path: file that is read, and where in it
+    :param kind: description of a correct file
     :raises ValueError: instead of any other exception
     """
     try:
         yield
+    except InputError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except OSError as error:
+        if error.strerror is None:  # of a library, not of the operating system
+            raise _damaged(path, kind) from error
+        raise ValueError(
+            f"{path}: expected {kind}, but it cannot be opened ({error.strerror}); "
+            "check the path"
+        ) from error
+    except MemoryError:
+        raise
     except Exception as error:
-        raise ValueError(
-            f"{path}: expected {expected}, but it cannot be read "
-            f"({type(error).__name__}: {shorten(error)}); check the path and whether "
-            "the run finished"
-        ) from error
+        raise _damaged(path, kind) from error
 
 
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """
-    Put the name of the file in front of what is wrong with its content.
-
-    :param path: file that was parsed
-    :raises ValueError: instead of ``TypeError``, ``ValueError``, ``ArithmeticError``
-        and ``LookupError``
-    """
-    try:
-        yield
-    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
-        # Ours say what was expected; those of Python and NumPy do not.
-        if "expected" in str(error):
-            raise ValueError(f"{path}: {error}") from error
-        raise ValueError(
-            f"{path}: expected only known names, numbers and complete rows, got "
-            f"{type(error).__name__}: {shorten(error)}; check whether the run finished"
-        ) from error
+def _damaged(path: Path | str, kind: str) -> ValueError:
+    return ValueError(
+        f"{path}: expected {kind}, got content that is incomplete or damaged; check "
+        "whether the run finished"
+    )
 
 
 def crystal(
-    elements: list[str] | np.ndarray, scaled_positions: np.ndarray, cell: np.ndarray
+    elements: Sequence[str] | np.ndarray, scaled_positions: np.ndarray, cell: np.ndarray
 ) -> ase.Atoms:
     """
-    Make a structure of positions in units of its cell.
+    Make a periodic structure from fractional coordinates.
 
     :param elements: symbols or atomic numbers, ``(atoms,)``
-    :param scaled_positions: ``(atoms, 3)``
+    :param scaled_positions: fractional coordinates, ``(atoms, 3)``
     :param cell: one vector in each row, ``(3, 3)``, Å
     :return: the structure
-    :raises ValueError: if the cell has no volume, which would tell nothing of positions
+    :raises InputError: if the cell has no volume, or a symbol is of no element
     """
     if np.shape(cell) != (3, 3) or np.linalg.matrix_rank(cell) != 3:
-        raise ValueError(
+        raise InputError(
             f"cell: expected three vectors that span a volume, got {np.array(cell)}; "
             "check whether the file is complete"
+        )
+    unknown = {str(name) for name in elements if isinstance(name, str)} - {
+        *atomic_numbers
+    }
+    if unknown:
+        raise InputError(
+            f"elements: expected chemical symbols, got {', '.join(sorted(unknown))}; "
+            "name the species after their elements"
         )
     return ase.Atoms(elements, cell=cell, scaled_positions=scaled_positions, pbc=True)
 
@@ -85,9 +90,9 @@ def calculation_from_ase(
     """
     Take a calculation from a structure with an ASE calculator that has results.
 
-    That is one from ``ase.io.read``, where ASE reads eigenvalues and k-point weights,
-    or from a calculator that has just run. Non-collinear calculations are not
-    recognised: there a band holds one electron, not two.
+    The structure comes from ``ase.io.read``, where ASE reads eigenvalues and k-point
+    weights, or its calculator has just run. Non-collinear calculations, in which a band
+    holds one electron, are not recognised.
 
     :param atoms: structure whose calculator has eigenvalues and k-point weights
     :param n_electrons: number of electrons, where it is known
@@ -98,44 +103,141 @@ def calculation_from_ase(
     return Calculation(
         atoms=atoms.copy(),  # without the calculator
         eigenvalues=eigenvalues,
-        kpoint_weights=weights * (2 / len(eigenvalues) / weights.sum()),
+        kpoint_weights=weights * (2 / len(eigenvalues) / np.sum(weights)),
         fermi_level=fermi_level,
         n_electrons=n_electrons,
     )
 
 
-def bands_from_ase(
-    atoms: ase.Atoms,
-) -> tuple[np.ndarray, np.ndarray, float | None]:
+def bands_from_ase(atoms: ase.Atoms) -> tuple[np.ndarray, np.ndarray, float | None]:
     """
-    Ask the calculator of a structure for its bands.
+    Get the bands from the calculator of a structure.
 
     :param atoms: structure with a calculator
     :return: eigenvalues, ``(spin channels, k-points, bands)``, eV; k-point weights as
         they are, ``(k-points,)``; Fermi level, eV, ``None`` unless there is one
-    :raises ValueError: if the calculator has no eigenvalues or no weights, or k-points
+    :raises InputError: if the calculator has no eigenvalues or no weights, or k-points
         have different numbers of bands
     """
     calculator = atoms.calc
     weights = getattr(calculator, "get_k_point_weights", lambda: None)()
     if weights is None:
-        raise ValueError(
+        raise InputError(
             "eigenvalues: expected a calculator that has them for every k-point, got "
-            f"{type(calculator).__name__} without; see which files of this code hold "
-            "eigenvalues"
+            f"{type(calculator).__name__} without; find out which files of this code "
+            "contain eigenvalues"
         )
-    channels = range(calculator.get_number_of_spins())
-    bands = [
-        [calculator.get_eigenvalues(kpt=k, spin=s) for k in range(len(weights))]
-        for s in channels
-    ]
+    eigenvalues = rectangular(
+        [
+            [calculator.get_eigenvalues(kpt=k, spin=s) for k in range(len(weights))]
+            for s in range(calculator.get_number_of_spins())
+        ]
+    )
+    # A calculation with a fixed magnetic moment has one Fermi level for each channel.
+    level = calculator.get_fermi_level()
+    return (
+        eigenvalues,
+        np.asarray(weights),
+        None if level is None or np.size(level) != 1 else float(level),
+    )
+
+
+def checked(calculation: Calculation) -> Calculation:
+    """
+    Refuse what is no density of states, or no structure.
+
+    :param calculation: what was read
+    :return: the same
+    :raises InputError: if its k-points are a path, or two atoms are too close
+    """
+    kpoints, atoms = calculation.kpoints, calculation.atoms
+    if kpoints is not None and is_path(kpoints, calculation.kpoint_weights):
+        raise InputError(
+            f"kpoints: expected a grid, got a path of {len(kpoints)} points; compute "
+            "the bands on a k-point grid"
+        )
+    closest = closest_atoms(atoms)
+    if closest is not None:
+        one, other, distance = closest
+        symbols = atoms.symbols
+        raise InputError(
+            f"positions: expected atoms at least as far apart as in a bond, got "
+            f"{distance:.3g} Angstrom between atoms {one} ({symbols[one]}) and {other} "
+            f"({symbols[other]}); leave out virtual crystals and overlapping structures"
+        )
+    return calculation
+
+
+def labelled(
+    atoms: ase.Atoms,
+    energy: float | None,
+    forces: np.ndarray | None = None,
+    stress: np.ndarray | None = None,
+) -> ase.Atoms:
+    """
+    Keep other results with a structure, for models that learn them beside the DOS.
+
+    :param atoms: structure, which is changed
+    :param energy: energy with which the forces are consistent, eV
+    :param forces: forces, ``(atoms, 3)``, eV/Å
+    :param stress: stress, ``(3, 3)``, eV/Å³, positive where the cell is stretched
+    :return: the structure; results that are not known, or not finite, are left out
+    """
+    if energy is not None and np.isfinite(energy):
+        atoms.info["energy"] = float(energy)
+    if forces is not None and np.isfinite(forces).all():
+        atoms.set_array("forces", forces, dtype=np.float64, shape=(3,))
+    if stress is not None and np.isfinite(stress).all():
+        atoms.info["stress"] = stress
+    return atoms
+
+
+def maybe(text: str | None) -> float | None:
+    """
+    Read a number that is not needed.
+
+    :param text: the number, or nothing, or asterisks where it did not fit
+    :return: the number; ``None`` where there is none
+    """
+    text = (text or "").strip()
+    return float(text) if NUMBER.fullmatch(text) else None
+
+
+def rectangular(bands: Sequence[Sequence[Sequence[float] | np.ndarray]]) -> np.ndarray:
+    """
+    Convert nested lists to eigenvalues.
+
+    :param bands: energies by spin channel, k-point and band
+    :return: eigenvalues, ``(spin channels, k-points, bands)``
+    :raises InputError: if k-points have different numbers of bands
+    """
     sizes = sorted({np.size(energies) for channel in bands for energies in channel})
-    if len(sizes) != 1 or any(e is None for channel in bands for e in channel):
-        raise ValueError(
+    if len(sizes) != 1 or len({len(channel) for channel in bands}) != 1:
+        raise InputError(
             "eigenvalues: expected the same number of bands at every k-point, got "
             f"{sizes}; check whether the output is complete"
         )
-    # A calculation with a fixed magnetic moment has one Fermi level for each channel.
-    level = calculator.get_fermi_level()
-    fermi_level = None if level is None or np.size(level) != 1 else float(level)
-    return np.array(bands), np.asarray(weights), fermi_level
+    return np.array(bands, dtype=np.float64)
+
+
+def numbers(text: str | None, name: str) -> np.ndarray:
+    """
+    Read numbers from text.
+
+    :param text: numbers, separated by white space
+    :param name: what they are, for the error
+    :return: the numbers, ``(numbers,)``
+    :raises InputError: if there are none, or anything else, such as asterisks where
+        a number did not fit into its columns
+    """
+    words = (text or "").split()
+    try:
+        if words:
+            return np.array(words, dtype=np.float64)
+    except ValueError:
+        pass
+    bad = next((word for word in words if not NUMBER.fullmatch(word)), "nothing")
+    raise InputError(
+        f"{name}: expected numbers, got {shorten(bad)}; check whether the run "
+        "finished, and whether the number fits its columns"
+    )

@@ -1,17 +1,18 @@
 """Read the netCDF files of ABINIT."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 
-from ..calculation import Calculation
-from ._common import BOHR, HARTREE, crystal, naming, parsing
-from .netcdf import read_netcdf
+from ..calculation import Calculation, InputError
+from ._common import BOHR, HARTREE, checked, crystal, labelled, reading
+from ._hdf5 import read_hdf5
 
 
 __all__ = ["read_abinit_gsr"]
 
+# Dimensions are variables to HDF5, on which netCDF is built.
 VARIABLES = (
     "primitive_vectors",
     "atom_species",
@@ -20,16 +21,19 @@ VARIABLES = (
     "eigenvalues",
     "number_of_states",
     "kpoint_weights",
+    "reduced_coordinates_of_kpoints",
     "kptopt",
     "fermie",
     "nelect",
     "deltae",
+    "etotal",
+    "number_of_spinor_components",
 )
 
-SPINORS = "number_of_spinor_components"
+LABELS = ("cartesian_forces", "cartesian_stress_tensor")
 
-# Last change of the total energy, hartree; the file says nothing else about whether
-# the self-consistent density was found.
+# Last change of the total energy, hartree; nothing else in the file tells whether the
+# self-consistent density was found.
 LARGEST_CHANGE = 1e-3
 
 
@@ -37,53 +41,62 @@ def read_abinit_gsr(path: str | Path) -> Calculation:
     """
     Read the ground-state results of ABINIT, ``*_GSR.nc``.
 
-    Needs the Python package netCDF4. Where k-points have different numbers of bands,
-    the bands that all of them have are taken.
+    Where k-points have different numbers of bands, only the bands that all of them
+    have are used.
 
     :param path: file that ABINIT has written
     :return: the calculation
     :raises ValueError: if the file cannot be read, is not complete, has not converged,
-        or has k-points along a path, or netCDF4 is not installed
+        or has k-points along a path
     """
     path = Path(path)
-    if find_spec("netCDF4") is None:
-        raise ValueError(
-            f"{path}: expected the Python package netCDF4, which reads such files, but "
-            "it is not installed; pip install netCDF4"
-        )
-    with parsing(path, "netCDF output of ABINIT"):
-        found = read_netcdf(path, VARIABLES, (SPINORS,))
-    with naming(path):
-        return _from_gsr(found, int(found[SPINORS]))
+    with reading(path, "a GSR.nc file of ABINIT"):
+        return _from_gsr(read_hdf5(path, VARIABLES, LABELS))
 
 
-def _from_gsr(found: dict[str, np.ndarray], spinors: int) -> Calculation:
-    """Take a calculation out of the variables of a file."""
+def _from_gsr(found: dict[str, np.ndarray]) -> Calculation:
+    """Make a calculation from the variables of a file."""
     if found["kptopt"] < 0:
-        raise ValueError(
+        raise InputError(
             f"kptopt: expected a k-point grid, got {int(found['kptopt'])}, which is a "
             "path; run ABINIT with kptopt = 1"
         )
     if abs(found["deltae"]) > LARGEST_CHANGE:
-        raise ValueError(
+        raise InputError(
             f"deltae: expected a last change of the energy below {LARGEST_CHANGE:g} "
             f"hartree, got {float(found['deltae']):.2g}; run ABINIT until it finds the "
             "self-consistent density"
         )
     eigenvalues = HARTREE * found["eigenvalues"]
+    spinors = found["number_of_spinor_components"].size
     # The rows of k-points with fewer bands are filled up with meaningless numbers.
     bands = int(found["number_of_states"].min())
     weights = found["kpoint_weights"]
     counted = weights > 0
     numbers = found["atomic_numbers"][found["atom_species"] - 1]
-    return Calculation(
-        atoms=crystal(
-            np.rint(numbers).astype(int),
-            found["reduced_atom_positions"],
-            BOHR * found["primitive_vectors"],
-        ),
-        eigenvalues=eigenvalues[:, counted, :bands],
-        kpoint_weights=weights[counted] * (2 / (len(eigenvalues) * spinors)),
-        fermi_level=HARTREE * float(found["fermie"]),
-        n_electrons=float(found["nelect"]),
+    atoms = crystal(
+        np.rint(numbers).astype(int),
+        found["reduced_atom_positions"],
+        BOHR * found["primitive_vectors"],
+    )
+    stress = found.get("cartesian_stress_tensor")
+    forces = found.get("cartesian_forces")
+    labelled(
+        atoms,
+        HARTREE * float(found["etotal"]),
+        None if forces is None else HARTREE / BOHR * forces,
+        # xx, yy, zz, yz, xz, xy
+        None
+        if stress is None
+        else HARTREE / BOHR**3 * voigt_6_to_full_3x3_stress(stress),
+    )
+    return checked(
+        Calculation(
+            atoms=atoms,
+            eigenvalues=eigenvalues[:, counted, :bands],
+            kpoint_weights=weights[counted] * (2 / (len(eigenvalues) * spinors)),
+            kpoints=found["reduced_coordinates_of_kpoints"][counted],
+            fermi_level=HARTREE * float(found["fermie"]),
+            n_electrons=float(found["nelect"]),
+        )
     )

@@ -3,16 +3,23 @@
 import re
 from collections.abc import Iterator
 from io import StringIO
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import ase
 import ase.io
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 
+from ...utils.compressed import open_text
 from ...utils.text import shorten
-from ..calculation import INFO_KEYS, Calculation
+from ..calculation import INFO_KEYS, Calculation, InputError
+from ._common import checked, labelled, reading
+
+
+# Used by others for the weights of k-points
+OTHER_NAMES = {"k-point weights", "kpoints_weights", "kweights", "weights"}
 
 
 def read_extxyz(path: str | Path) -> Iterator[Calculation]:
@@ -21,37 +28,27 @@ def read_extxyz(path: str | Path) -> Iterator[Calculation]:
 
     Every structure needs ``eigenvalues`` (eV) and ``kpoint_weights`` in its info, in
     the form of :func:`~metatrain_dos.data.calculation.calculation_to_atoms`;
-    ``spin_channels`` (1), ``fermi_level`` (eV) and ``n_electrons`` are optional.
+    ``kpoints`` (fractional coordinates), ``spin_channels`` (1), ``fermi_level`` (eV)
+    and ``n_electrons`` are optional.
 
     :param path: file to read
     :return: calculations in the order of the file
     :raises ValueError: if the file cannot be read, or a structure lacks a key or has
         values that do not fit
     """
-    path = Path(path)
-    structures = read_structures(path)
-    number = 0
-    while True:
-        try:
-            atoms = next(structures)
-        except StopIteration:
-            if number == 0:
-                raise ValueError(
-                    f"{path}: expected extended XYZ, got no structure; check the path"
-                ) from None
-            return
-        # Damaged files make the parser of ASE stumble in ways that cannot be listed.
-        except Exception as error:
-            raise ValueError(
-                f"{path}: expected extended XYZ, but structure {number} cannot be read "
-                f"({shorten(error)}); check the path and whether the file is complete"
-            ) from error
-        try:
-            calculation = _from_info(atoms)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}, structure {number}: {error}") from error
-        yield calculation
-        number += 1
+    with reading(path, "extended XYZ"):
+        stream = open_text(path)
+    with stream:
+        structures = _structures(stream, whole=True)
+        for number in count():
+            with reading(f"{path}, structure {number}", "extended XYZ"):
+                atoms = next(structures, None)
+                if atoms is None and number == 0:
+                    raise InputError("expected one at least, got none; check the path")
+                if atoms is None:
+                    return
+                calculation = _from_info(atoms)
+            yield calculation
 
 
 def read_structures(path: Path, *, whole: bool = True) -> Iterator[ase.Atoms]:
@@ -67,20 +64,25 @@ def read_structures(path: Path, *, whole: bool = True) -> Iterator[ase.Atoms]:
     :return: structures in the order of the file
     :raises Exception: whatever ASE raises where the file is damaged
     """
-    with path.open(encoding="utf-8") as stream:
-        for line in stream:
-            if not line.strip():
-                continue
-            count = int(line)
-            lines = [line, *islice(stream, count + 1)]
-            cut = whole and not lines[-1].endswith("\n")
-            if len(lines) != count + 2 or cut:
-                raise ValueError(
-                    f"{count} atoms are announced, and {len(lines) - 2} follow, or the "
-                    "last line has no end"
-                )
-            _check_columns(lines)
-            yield from ase.io.iread(StringIO("".join(lines)), format="extxyz")
+    with open_text(path) as stream:
+        yield from _structures(stream, whole)
+
+
+def _structures(stream: TextIO, whole: bool) -> Iterator[ase.Atoms]:
+    for line in stream:
+        if not line.strip():
+            continue
+        atoms = int(line)
+        lines = [line, *islice(stream, atoms + 1)]
+        cut = whole and not lines[-1].endswith("\n")
+        if len(lines) != atoms + 2 or cut:
+            raise InputError(
+                f"expected {atoms} complete lines of atoms, got {len(lines) - 2} "
+                "lines, of which the last may be cut; check whether the file is "
+                "complete"
+            )
+        _check_columns(lines)
+        yield from ase.io.iread(StringIO("".join(lines)), format="extxyz")
 
 
 def _check_columns(lines: list[str]) -> None:
@@ -91,16 +93,21 @@ def _check_columns(lines: list[str]) -> None:
     counts = [int(count) for count in announced[1].split(":")[2::3]]
     found = len(lines[2].split())
     if sum(counts) > found:
-        raise ValueError(f"{sum(counts)} columns are announced, and {found} follow")
+        raise InputError(
+            f"expected the {sum(counts)} columns that Properties announces, got "
+            f"{found}; check whether the file is complete"
+        )
 
 
 def _from_info(atoms: ase.Atoms) -> Calculation:
     """Take a calculation out of the info of a structure, which loses those entries."""
     _refuse_objects(atoms.info)
+    for name in OTHER_NAMES & atoms.info.keys():
+        atoms.info.setdefault("kpoint_weights", atoms.info.pop(name))
     found = {key: atoms.info.pop(key) for key in INFO_KEYS if key in atoms.info}
     for key in ("eigenvalues", "kpoint_weights"):
         if key not in found:
-            raise ValueError(
+            raise InputError(
                 f"{key}: expected in the info of the structure, got only "
                 f"{shorten(sorted([*found, *atoms.info]))}; write it with "
                 "calculation_to_atoms"
@@ -110,22 +117,35 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
     weights = np.ravel(found["kpoint_weights"])
     channels = found.get("spin_channels", 1)
     if channels not in (1, 2):
-        raise ValueError(
+        raise InputError(
             f"spin_channels: expected 1 or 2, got {shorten(channels)}; leave it "
             "out if there is no spin"
         )
     if weights.size == 0 or eigenvalues.size % (channels * weights.size):
-        raise ValueError(
+        raise InputError(
             f"eigenvalues: expected a multiple of {channels} (spin channels) x "
             f"{weights.size} (k-points) numbers, got {eigenvalues.size}; give every "
             "k-point the same number of bands"
         )
-    return Calculation(
-        atoms=atoms,
-        eigenvalues=eigenvalues.reshape(channels, weights.size, -1),
-        kpoint_weights=weights,
-        fermi_level=found.get("fermi_level"),
-        n_electrons=found.get("n_electrons"),
+    kpoints = found.get("kpoints")
+    if atoms.calc is not None:  # where ASE puts energy, forces and stress
+        results, atoms.calc = atoms.calc.results, None
+        stress = results.get("stress")
+        labelled(
+            atoms,
+            results.get("energy"),
+            results.get("forces"),
+            None if stress is None else voigt_6_to_full_3x3_stress(stress),
+        )
+    return checked(
+        Calculation(
+            atoms=atoms,
+            eigenvalues=eigenvalues.reshape(channels, weights.size, -1),
+            kpoint_weights=weights,
+            kpoints=None if kpoints is None else np.reshape(kpoints, (-1, 3)),
+            fermi_level=found.get("fermi_level"),
+            n_electrons=found.get("n_electrons"),
+        )
     )
 
 
@@ -138,7 +158,7 @@ def _refuse_objects(value: Any) -> None:
     if isinstance(value, dict):
         for key, entry in value.items():
             if str(key).startswith("__"):
-                raise ValueError(
+                raise InputError(
                     f"info: expected numbers, text and lists of them, got a mapping "
                     f"with the key {key!r}; leave it out"
                 )

@@ -10,9 +10,11 @@ from typing import Any, BinaryIO
 import ase
 import numpy as np
 from ase.io import ulm
+from ase.stress import voigt_6_to_full_3x3_stress
 
-from ..calculation import Calculation
-from ._common import naming, parsing
+from ...utils.compressed import open_seekable
+from ..calculation import Calculation, InputError
+from ._common import checked, labelled, reading
 
 
 __all__ = ["read_gpw"]
@@ -40,9 +42,9 @@ def read_gpw(path: str | Path) -> Calculation:
         or has k-points along a path
     """
     path = Path(path)
-    with parsing(path, "a .gpw file of GPAW"), path.open("rb") as stream:
+    with reading(path, "a .gpw file of GPAW"), open_seekable(path) as stream:
         # Arrays are binary and the rest is JSON: nothing in the file is executed.
-        size = os.fstat(stream.fileno()).st_size
+        size = stream.seek(0, os.SEEK_END)
         _check_announced(stream, size)
         file = ulm.Reader(stream)
         atoms, waves, parameters = file.atoms, file.wave_functions, file.parameters
@@ -61,7 +63,14 @@ def read_gpw(path: str | Path) -> Calculation:
         occupations = _array(waves, "occupations", size)
         weights = _array(waves.kpts, "weights", size)
         levels = _array(waves, "fermi_levels", size)
-    with naming(path):
+        points = _array(waves.kpts, "ibzkpts", size)
+        results = file.results
+        labelled(
+            structure,
+            results.get("free_energy", results.get("energy")),
+            results.get("forces"),
+            voigt_6_to_full_3x3_stress(results.stress) if "stress" in results else None,
+        )
         _check(version, converged, kpoints, eigenvalues.ndim)
         # Occupations are between 0 and 1; the weights of a .gpw file sum to 1.
         if eigenvalues.ndim == 2:
@@ -69,13 +78,16 @@ def read_gpw(path: str | Path) -> Calculation:
         else:
             weights = weights * (2 / len(eigenvalues))
         bands = _converged_bands(wanted, occupations)
-        return Calculation(
-            atoms=structure,
-            eigenvalues=eigenvalues[..., :bands],
-            kpoint_weights=weights,
-            # A calculation with a fixed magnetic moment has one for each channel.
-            fermi_level=levels[0] if len(levels) == 1 else None,
-            n_electrons=(weights[:, None] * occupations).sum(),
+        return checked(
+            Calculation(
+                atoms=structure,
+                eigenvalues=eigenvalues[..., :bands],
+                kpoint_weights=weights,
+                kpoints=points,
+                # A calculation with a fixed magnetic moment has one for each channel.
+                fermi_level=levels[0] if len(levels) == 1 else None,
+                n_electrons=(weights[:, None] * occupations).sum(),
+            )
         )
 
 
@@ -84,13 +96,15 @@ def _check_announced(stream: BinaryIO, size: int) -> None:
     stream.seek(32)  # behind magic, tag and version
     items, place = _integers(stream, 2)
     if not 0 < items <= size // 8:
-        raise ValueError(f"{items} items in a file of {size} bytes")
+        raise InputError(f"expected a complete file, got {items} items in {size} bytes")
     stream.seek(place)
     [begin] = _integers(stream, 1)
     stream.seek(begin)
     [length] = _integers(stream, 1)
     if not 0 < length <= size:
-        raise ValueError(f"{length} bytes of JSON in a file of {size} bytes")
+        raise InputError(
+            f"expected a complete file, got {length} bytes of JSON in {size} bytes"
+        )
     json.loads(stream.read(length), object_hook=_check_object)
 
 
@@ -104,10 +118,13 @@ def _check_object(entry: dict[str, Any]) -> dict[str, Any]:
     if "__ndarray__" in entry:
         shape, dtype, numbers = entry["__ndarray__"]
         if math.prod(shape) > len(numbers) or np.dtype(dtype).kind not in "biufc":
-            raise ValueError(f"{dtype} of shape {shape} from {len(numbers)} numbers")
+            raise InputError(
+                f"expected arrays of numbers, got {dtype} of shape {shape} from "
+                f"{len(numbers)} numbers; check whether the file is complete"
+            )
     kind = entry.get("__ase_objtype__", OBJECTS[0])
     if kind not in OBJECTS:
-        raise ValueError(f"{kind!r} in JSON")
+        raise InputError(f"expected numbers and cells, got {kind!r} in JSON")
     return entry
 
 
@@ -115,7 +132,9 @@ def _array(file: ulm.Reader, name: str, size: int) -> np.ndarray:
     """Read an array, whose header may claim more than a file of that size holds."""
     proxy = file.proxy(name)
     if math.prod(proxy.shape) * proxy.itemsize > size:
-        raise ValueError(f"{name} of shape {proxy.shape} in a file of {size} bytes")
+        raise InputError(
+            f"{name}: expected a complete file, got shape {proxy.shape} in {size} bytes"
+        )
     return proxy.read()
 
 
@@ -123,17 +142,17 @@ def _check(version: int, converged: bool, kpoints: Any, axes: int) -> None:
     """Refuse what would be no density of states."""
     oldest = OLDEST if axes == 3 else OLDEST_NONCOLLINEAR
     if version < oldest:
-        raise ValueError(
+        raise InputError(
             f"version: expected {oldest} or later, got {version}; read the file with a "
             "newer GPAW and write it again"
         )
     if not converged:
-        raise ValueError(
+        raise InputError(
             f"converged: expected true, got {converged}; run GPAW until it finds the "
             "self-consistent density"
         )
     if hasattr(kpoints, "path") or (isinstance(kpoints, dict) and "path" in kpoints):
-        raise ValueError(
+        raise InputError(
             "kpts: expected a grid, got a path; run GPAW with a k-point grid"
         )
 

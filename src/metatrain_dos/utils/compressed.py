@@ -1,0 +1,80 @@
+"""Open compressed files like plain ones."""
+
+import bz2
+import gzip
+import importlib
+import io
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO, cast
+
+
+def _open_zstd(path: Path) -> BinaryIO:
+    """Open a file with Zstandard, which Python has from 3.14 on."""
+    try:
+        zstd: Any = importlib.import_module("compression.zstd")
+    except ImportError:
+        zstd = importlib.import_module("backports.zstd")
+    return cast(BinaryIO, zstd.open(path))
+
+
+OPENERS: dict[str, Callable[[Path], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": _open_zstd,
+}
+"""Ending of a name -> function that opens such a file for reading bytes."""
+
+
+def plain_name(path: str | Path) -> str:
+    """
+    Remove the ending of a compressed file from its name.
+
+    :param path: any path
+    :return: name of the file without ``.gz``, ``.bz2``, ``.xz`` or ``.zst``
+    """
+    path = Path(path)
+    return path.stem if path.suffix.lower() in OPENERS else path.name
+
+
+def open_bytes(path: str | Path) -> BinaryIO:
+    """
+    Open a file for reading, decompressed if its name says that it is compressed.
+
+    :param path: the file
+    :return: stream of bytes
+    :raises OSError: if the file cannot be opened
+    """
+    path = Path(path)
+    return cast(BinaryIO, OPENERS.get(path.suffix.lower(), _open_plain)(path))
+
+
+def open_seekable(path: str | Path) -> BinaryIO:
+    """
+    Open a file for reading it in any order; a compressed one is read into memory.
+
+    :param path: the file
+    :return: stream of bytes
+    """
+    stream = open_bytes(path)
+    if Path(path).suffix.lower() not in OPENERS:
+        return stream
+    with stream:
+        return io.BytesIO(stream.read())
+
+
+def open_text(path: str | Path, errors: str = "strict") -> TextIO:
+    """
+    Open a file in UTF-8 for reading, decompressed if need be.
+
+    :param path: the file
+    :param errors: what to do where it is not UTF-8, as in :func:`open`
+    :return: stream of text
+    """
+    return io.TextIOWrapper(open_bytes(path), encoding="utf-8", errors=errors)
+
+
+def _open_plain(path: Path) -> BinaryIO:
+    return path.open("rb")
