@@ -121,7 +121,7 @@ class TestInterrupted:
         outputs = copies(tmp_path / "outputs", 600)
         process = start(outputs, "-o", tmp_path / "dos")
         wait_for(lambda: records(tmp_path / "dos.unfinished") > 5, process)
-        with pytest.raises(SystemExit, match="another run does; wait for it"):
+        with pytest.raises(SystemExit, match="another process writes to"):
             prepare(outputs, "-o", tmp_path / "dos")
         process.kill()
         process.communicate()
@@ -201,7 +201,7 @@ class TestCluster:
             assert records(work) < 800
             output, errors = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, errors
-        assert "800 (640 training" in output
+        assert "structures    800 (" in output
         assert contents(tmp_path / "dos") == contents(tmp_path / "whole")
 
     def test_the_scheduler_is_killed_half_way(self, tmp_path, cluster):

@@ -10,12 +10,12 @@ from omegaconf import OmegaConf
 from metatrain_dos import EnergyGrid
 from metatrain_dos.data.calculation import Calculation
 from metatrain_dos.data.dataset import (
-    RECOMMENDED_INT_WEIGHT,
     TargetSpec,
     training_frame,
     training_options,
     write_dataset,
 )
+from metatrain_dos.loss.options import RECOMMENDED_INT_WEIGHT
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import time
 
+import numpy as np
 from helpers.paths import OUTPUTS
 from helpers.processes import BIN, LIMIT
 
@@ -13,11 +15,18 @@ from metatrain_dos.commands.main import main
 
 
 def copies(folder, number, name="silicon"):
-    """Unpack a real output of pw.x many times."""
+    """Unpack a real output of pw.x many times, each with a cell of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = gzip.decompress((OUTPUTS / f"{name}.xml.gz").read_bytes())
+    content = gzip.decompress((OUTPUTS / f"{name}.xml.gz").read_bytes()).decode()
     for i in range(number):
-        (folder / f"{name}-{i:05d}.xml").write_bytes(content)
+        factors = 1 + 9 * np.random.default_rng(i).random(3)
+
+        def stretch(match, factors=factors):
+            vector = np.array(match[2].split(), float) * factors[int(match[1]) - 1]
+            return f"<a{match[1]}>{' '.join(map(str, vector))}</a{match[1]}>"
+
+        cells = re.sub(r"<a([123])>([^<]*)</a[123]>", stretch, content)
+        (folder / f"{name}-{i:05d}.xml").write_text(cells)
     return folder
 
 

@@ -1,67 +1,59 @@
 """Turn finished calculations into a data set that ``mtt train`` trains on."""
 
 import argparse
+import json
 import sys
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..data.dataset import SPLITS
+from ..data.dos import DEFAULT_SMEARING
+from ..data.identity import (
+    SIZE,
+    families,
+    join_groups,
+    same_structures,
+    stable_keys,
+)
 from ..data.prepare.find import find_sources
-from ..data.prepare.index import Catalogue
-from ..data.prepare.pipeline import assemble, collect
+from ..data.prepare.index import Index
+from ..data.prepare.options import PrepareOptions
+from ..data.prepare.pipeline import read_all, write_splits
 from ..data.prepare.report import Report
 from ..data.prepare.split import parse_fractions, split
+from ..data.prepare.valences import find_valences
 from ..data.prepare.workers import open_workers
 from ..data.target_spec import TargetSpec
 from ..figures import plot_trusted_ranges
+from ..figures.style import default_settings
 from ..utils.atomic import atomic_folder
-from .prepare_arguments import CHOICES
+from ..utils.text import shorten
+from .prepare_arguments import GRID_OPTIONS
 from .prepare_arguments import add_arguments as add_arguments
 
 
-@dataclass(frozen=True)
-class Plan:
-    """
-    Hold what the user asks for; the command's help says what each of it means.
-
-    What is ``None`` in a field that ``grid.json`` has, too, takes its default, or with
-    ``like`` what is written there.
-    """
-
-    sources: Sequence[str]
-    output: Path
-    lists: Sequence[str] = ()
-    like: Path | None = None
-    spacing: float | None = None
-    smearing: float | None = None
-    extra_targets: int | None = None
-    trust_margin: float | None = None
-    reference: str | None = None
-    spin_resolved: bool | None = None
-    split: str = "0.8,0.1,0.1"
-    seed: int = 0
-    group_by: str | None = None
-    stratify_by: str | None = None
-    format: str = "xyz"
-    workers: int = 1
-    scheduler: str | None = None
-    strict: bool = False
-    tolerance: float = 0.5
+# Groups of --group-by that are not labels.
+FAMILY, NONE = "family", "none"
 
 
 def run(arguments: argparse.Namespace) -> None:
     """
     Run the command.
 
-    :param arguments: what its parser has parsed
+    :param arguments: parsed command line
     """
-    plan = Plan(**{each.name: getattr(arguments, each.name) for each in fields(Plan)})
+    names = PrepareOptions.__dataclass_fields__
+    given = {name: value for name, value in vars(arguments).items() if name in names}
+    options = PrepareOptions(**given)
     again = "the same command goes on where it was"
     try:
-        report = prepare(plan)
+        report = prepare(options)
     except KeyboardInterrupt:
         print(f"mtt-dos prepare: interrupted; {again}", file=sys.stderr)
         sys.exit(130)
@@ -79,76 +71,99 @@ def run(arguments: argparse.Namespace) -> None:
     except ValueError as error:
         sys.exit(f"mtt-dos prepare: {error}")
     print("\n".join(report.lines()))
-    print(f"\nnext: cd {plan.output} && mtt train options.yaml")
+    print(f"\nnext: mtt-dos check {options.output / 'options.yaml'}")
+    print(f"then: cd {options.output} && mtt train options.yaml")
 
 
-def prepare(plan: Plan) -> Report:
+def prepare(options: PrepareOptions) -> Report:
     """
     Make a data set, with its options file, report and figure.
 
-    :param plan: what to make
-    :return: what is in it
-    :raises ValueError: if the plan does not fit the calculations
+    :param options: sources, output and everything else
+    :return: description of the data set
+    :raises ValueError: if the options do not fit the calculations
     """
-    fractions = parse_fractions(plan.split)
-    for name, value in (("seed", plan.seed), ("tolerance", plan.tolerance)):
+    fractions = parse_fractions(options.split)
+    for name in ("seed", "tolerance"):
+        value = getattr(options, name)
         if not value >= 0:
             raise ValueError(f"{name}: expected a number >= 0, got {value}; change it")
-    given = None if plan.like is None else _like(plan)
-    with atomic_folder(plan.output, resume=True) as made:
-        sources = find_sources(
-            plan.sources, lists=plan.lists, leave_out=[plan.output, made.parent]
-        )
-        labels = dict.fromkeys(
-            ["material", *filter(None, [plan.group_by, plan.stratify_by])]
+    like = None if options.like is None else _read_like(options)
+    smearing = like.smearing if like else options.smearing or DEFAULT_SMEARING
+    with atomic_folder(options.output, resume=True) as made:
+        found = find_sources(
+            options.sources,
+            lists=options.lists,
+            leave_out=[options.output, made.parent],
         )
         # Workers may run elsewhere, where another folder is the current one.
-        spool = made.parent.resolve() / "cache"
-        with open_workers(plan.workers, plan.scheduler) as workers:
-            catalogue = collect(
-                sources, spool, tuple(labels), workers, strict=plan.strict
+        cache = made.parent.resolve() / "cache"
+        labels = {options.group_by, options.stratify_by} - {None, FAMILY, NONE}
+        with open_workers(options.workers, options.scheduler) as workers:
+            index = read_all(
+                found.paths,
+                cache,
+                workers,
+                labels=sorted(filter(None, labels)),
+                smearing=smearing,
+                strict=options.strict,
             )
-            spec = given or _spec(plan, catalogue)
-            problems = list(catalogue.problems(spec))
-            if problems and plan.strict:
-                first = problems[0]
+            spec = like or _choose_spec(options, index)
+            best = index.best_of_equal()
+            used = index.usable(spec)
+            problems = list(index.problems(spec))
+            if problems and options.strict:
+                raise ValueError(str(problems[0]))
+            if not used.any():
                 raise ValueError(
-                    f"{first.source}, structure {first.number}: {first.reason}"
+                    "SOURCES: expected structures that fit the grid, got none of "
+                    f"{len(used)}; the first says: {problems[0]}"
                 )
-            split_of = _split(plan, fractions, catalogue, spec)
-            assemble(
+            if not options.keep_duplicates:
+                used &= best == np.arange(len(used))
+            related, split_of, grouping = _split(options, fractions, index, used)
+            write_splits(
                 made,
-                catalogue,
+                index,
                 split_of,
                 spec,
-                spool,
+                cache,
                 workers,
-                format=plan.format,
+                format=options.format,
+                energy=options.energy,
             )
-        _draw(made / "trusted-ranges.png", catalogue, split_of, spec)
-        files = [path for path in made.rglob("*") if path.is_file()]
         report = Report(
-            catalogue,
+            index,
             split_of,
+            best,
+            related,
+            grouping,
+            fractions,
             spec,
             problems,
-            tolerance=plan.tolerance,
-            format=plan.format,
-            disk=sum(path.stat().st_size for path in files),
+            found.unread,
+            tolerance=options.tolerance,
+            format=options.format,
         )
+        try:
+            _draw(made / "trusted-ranges.png", index, split_of, spec)
+        except Exception as error:  # matplotlib raises whatever it likes
+            report.warnings.append(f"trusted-ranges.png is missing: {shorten(error)}")
+        files = [path for path in made.rglob("*") if path.is_file()]
+        report.disk = sum(path.stat().st_size for path in files)
         report.write(made / "report.json")
     return report
 
 
-def _like(plan: Plan) -> TargetSpec:
-    """Take the choices of another data set."""
-    for name, option in CHOICES.items():
-        if getattr(plan, name) is not None:
+def _read_like(options: PrepareOptions) -> TargetSpec:
+    """Take the settings of another data set."""
+    for name, option in GRID_OPTIONS.items():
+        if getattr(options, name) is not None:
             raise ValueError(
                 f"{option}: expected to come from the grid.json of --like, got a value "
                 "of its own; leave one of them out"
             )
-    path = Path(plan.like or "")
+    path = Path(options.like or "")
     try:
         return TargetSpec.read(path / "grid.json" if path.is_dir() else path)
     except OSError as error:
@@ -158,78 +173,114 @@ def _like(plan: Plan) -> TargetSpec:
         ) from error
 
 
-def _spec(plan: Plan, catalogue: Catalogue) -> TargetSpec:
-    """Make the grid that covers all structures that say what is asked of them."""
-    choices = {name: getattr(plan, name) for name in CHOICES}
-    choices = {name: value for name, value in choices.items() if value is not None}
-    return catalogue.spec(**choices)
+def _choose_spec(options: PrepareOptions, index: Index) -> TargetSpec:
+    """Make the grid for all structures, and find the electrons of their elements."""
+    given = {name: getattr(options, name) for name in GRID_OPTIONS}
+    spec = index.spec(**{k: value for k, value in given.items() if value is not None})
+    numbers, compositions = index.labels("composition")
+    # Many structures have the same composition and electrons.
+    pairs = np.unique(np.stack([numbers, index.rows["electrons"]], -1), axis=0)
+    valences = find_valences([compositions[int(i)] for i, _ in pairs], pairs[:, 1])
+    return replace(spec, valences=valences or None)
 
 
 def _split(
-    plan: Plan,
+    options: PrepareOptions,
     fractions: Sequence[float],
-    catalogue: Catalogue,
-    spec: TargetSpec,
-) -> np.ndarray:
-    """Give each structure the number of its split, or -1."""
-    usable = catalogue.usable(spec)
-    if not usable.any():
+    index: Index,
+    used: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Find families, the split of each structure (or -1), and describe the groups."""
+    fingerprints = index.rows["fingerprint"][used]
+    sources = index.rows["record"][used]
+    old, old_splits = _read_old_split(options.like)
+    # Structures of the earlier data set come first, each a source of its own.
+    fingerprints = np.concatenate([old, fingerprints])
+    is_new = np.arange(len(fingerprints)) >= len(old)
+    known = np.concatenate([old_splits, np.full(len(sources), -1)])
+    same = same_structures(fingerprints)
+    # Extended XYZ may have anything in one file, outputs have the steps of one run.
+    names = [name.lower().endswith("xyz") for name in index.sources]
+    is_run = ~np.array(names)[sources]
+    own = np.arange(len(is_new)) + len(index.sources)
+    own[is_new] = np.where(is_run, sources, own[is_new])
+    family = families(fingerprints, own)
+
+    by = options.group_by or (NONE if options.stratify_by else FAMILY)
+    if by == FAMILY:
+        groups, keys = family, stable_keys(fingerprints, alike=True)
+        grouping = "near relatives stay together"
+    else:
+        groups, keys = same, stable_keys(fingerprints, alike=False)
+        grouping = "each structure on its own"
+        if by != NONE:
+            numbers, hashes = _label(index, "group_by", by)
+            groups = np.concatenate([-1 - np.arange(len(old)), numbers[used]])
+            groups = join_groups(groups, same)
+            keys[is_new] = hashes[numbers[used]]
+            grouping = f"structures of the same {by} stay together"
+    strata = None
+    if options.stratify_by is not None:
+        numbers, _ = _label(index, "stratify_by", options.stratify_by)
+        strata = np.concatenate([np.full(len(old), -1), numbers[used]])
+        grouping += f", for each {options.stratify_by}"
+    # A structure that is in the earlier data set stays where it was.
+    _, first, number = np.unique(same, return_index=True, return_inverse=True)
+    known = known[first[number]]
+    found = split(fractions, options.seed, keys, groups, strata, known)[is_new]
+    if not (found == 1).any():
         raise ValueError(
-            "SOURCES: expected structures that fit the grid, got none of "
-            f"{len(usable)}; compare them with {spec.grid}"
+            f"split: expected structures for validation, got none of {len(found)} "
+            f"structures in {len(np.unique(groups[is_new]))} groups; give more, or "
+            f"smaller groups (--group-by {NONE} splits near relatives, too)"
         )
-    groups, strata = (
-        None if name is None else _numbers(catalogue, option, name)
-        for option, name in (
-            ("group_by", plan.group_by),
-            ("stratify_by", plan.stratify_by),
-        )
-    )
-    structures = int(usable.sum())
-    split_of = np.full(len(usable), -1, dtype=np.int8)
-    split_of[usable] = split(
-        fractions,
-        plan.seed,
-        np.arange(structures) if groups is None else groups[usable],
-        np.zeros(structures, int) if strata is None else strata[usable],
-    )
-    if not (split_of == 1).any():
-        raise ValueError(
-            f"split: expected something for validation, got nothing of {structures} "
-            "structures; give more, or smaller groups"
-        )
-    return split_of
+    split_of = np.full(len(used), -1, dtype=np.int8)
+    split_of[used] = found
+    related = np.full(len(used), -1)
+    related[used] = family[is_new]
+    return related, split_of, grouping
 
 
-def _numbers(catalogue: Catalogue, option: str, name: str) -> np.ndarray:
-    """Look up a label that every structure must have."""
-    numbers, known = catalogue.labels(name)
+def _read_old_split(like: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """Read fingerprints and splits of the data set whose grid is used."""
+    rows: list[Any] = []
+    if like is not None:
+        folder = like if like.is_dir() else like.parent
+        try:
+            content = json.loads((folder / "report.json").read_text("utf-8"))
+            rows = [row for row in content["trusted_ranges"] if row["fingerprint"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            rows = []  # another tool's data set, or an older one: only a grid
+    fingerprints = np.array([row["fingerprint"] for row in rows], dtype=np.float64)
+    splits = [SPLITS.index(row["split"]) for row in rows]
+    return fingerprints.reshape(len(rows), SIZE), np.array(splits, dtype=np.int64)
+
+
+def _label(index: Index, option: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Look up a label that every structure must have, and the hashes of its values."""
+    numbers, known = index.labels(name)
     if "" in known:
-        i = int(np.flatnonzero(numbers == known.index(""))[0])
-        source = catalogue.sources[catalogue.facts["record"][i]]
+        source, _ = index.where(int(np.flatnonzero(numbers == known.index(""))[0]))
         raise ValueError(
             f"{option}: expected {name!r} in the info of every structure, but "
             f"{source} has none; use 'formula' or 'folder'"
         )
-    return numbers
+    hashes = [zlib.crc32(each.encode("utf-8", "surrogateescape")) for each in known]
+    return numbers, np.array(hashes, dtype=np.uint64)
 
 
-def _draw(
-    path: Path,
-    catalogue: Catalogue,
-    split_of: np.ndarray,
-    spec: TargetSpec,
-) -> None:
+def _draw(path: Path, index: Index, split_of: np.ndarray, spec: TargetSpec) -> None:
     """Draw the trusted ranges of the structures of a data set."""
     used = split_of >= 0
-    zeros = catalogue.zeros(spec.reference)[used]
-    numbers, names = catalogue.labels("material")
-    figure = plot_trusted_ranges(
-        catalogue.facts["lowest"][used] - zeros,
-        catalogue.trusted(spec)[used],
-        numbers[used],
-        names,
-        fermi_levels=catalogue.facts["fermi"][used] - zeros,
-        grid=spec.grid,
-    )
-    figure.savefig(path, dpi=110)
+    zeros = index.zeros(spec.reference)[used]
+    numbers, names = index.labels("material")
+    with default_settings():
+        figure = plot_trusted_ranges(
+            index.rows["lowest"][used] - zeros,
+            index.trusted(spec)[used],
+            numbers[used],
+            names,
+            fermi_levels=index.rows["fermi"][used] - zeros,
+            grid=spec.grid,
+        )
+        figure.savefig(path, dpi=110)

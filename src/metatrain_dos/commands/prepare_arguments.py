@@ -5,29 +5,32 @@ import os
 from pathlib import Path
 
 from ..data.dos import DEFAULT_SMEARING, DEFAULT_TRUST_MARGIN
+from ..data.prepare.options import PrepareOptions
 from ..data.references import REFERENCES
 from ..data.target_spec import DEFAULT_EXTRA_TARGETS
 from ..data.writers import DATASET_FORMATS
 from ..loss.options import DEFAULT_SPACING
 
 
-CHOICES = {
+GRID_OPTIONS = {
     "spacing": "--grid-spacing",
+    "energy_range": "--energy-range",
     "smearing": "--smearing",
     "extra_targets": "--extra-targets",
     "trust_margin": "--trust-margin",
     "reference": "--reference",
     "spin_resolved": "--spin-resolved",
 }
-"""Field of ``grid.json`` -> option; these are not given together with ``--like``."""
+"""Field of the options -> argument, for those that ``--like`` takes over."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
-    Add all options.
+    Add all options. Those that are not given are not in the parsed arguments.
 
     :param parser: parser of the command
     """
+    parser.argument_default = argparse.SUPPRESS
     parser.add_argument(
         "sources",
         nargs="*",
@@ -47,26 +50,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--list",
         dest="lists",
         action="append",
-        default=[],
         metavar="FILE",
         help="file with one source in each line, relative to the file; same as @FILE",
     )
-    _add_grid(parser.add_argument_group("what a target is"))
-    _add_split(parser.add_argument_group("what is held out of training"))
-    _add_work(parser.add_argument_group("how it is done"))
+    _add_targets(parser.add_argument_group("targets"))
+    _add_split(parser.add_argument_group("structures and their split"))
+    _add_work(parser.add_argument_group("files and processes"))
 
 
-def _add_grid(group: argparse._ArgumentGroup) -> None:
-    """Add what goes into ``grid.json``."""
-    group.add_argument(
+def _add_targets(group: argparse._ArgumentGroup) -> None:
+    """Add the settings of ``grid.json``."""
+    add = group.add_argument
+    add(
         "--like",
         type=Path,
         metavar="DATASET",
-        help="take all of the following from the grid.json of another data set, so "
-        "that its models fit this one, too; structures that do not fit its grid are "
-        "left out",
+        help="take all of the following, and the split of known structures and their "
+        "relatives, from another data set, so that its models fit this one, too; "
+        "structures that do not fit its grid are left out",
     )
-    group.add_argument(
+    add(
         "--grid-spacing",
         dest="spacing",
         type=float,
@@ -74,14 +77,23 @@ def _add_grid(group: argparse._ArgumentGroup) -> None:
         help=f"distance between two energies (default {DEFAULT_SPACING}: a sixth of "
         "the default smearing shows all there is)",
     )
-    group.add_argument(
+    add(
+        "--energy-range",
+        nargs=2,
+        type=float,
+        metavar=("FIRST", "LAST"),
+        help="energies of the grid, eV, relative to --reference; leaves room for "
+        "structures that are added later with --like (default: as far as the "
+        "structures need)",
+    )
+    add(
         "--smearing",
         type=float,
         metavar="EV",
         help="standard deviation of the Gaussian for each eigenvalue (default "
         f"{DEFAULT_SMEARING}: bridges the gaps between the k-points of usual grids)",
     )
-    group.add_argument(
+    add(
         "--extra-targets",
         type=int,
         metavar="COLUMNS",
@@ -89,7 +101,7 @@ def _add_grid(group: argparse._ArgumentGroup) -> None:
         f"loss slides it (default {DEFAULT_EXTRA_TARGETS}: with the default spacing "
         "10 eV, about as far as energy zeros differ)",
     )
-    group.add_argument(
+    add(
         "--trust-margin",
         type=float,
         metavar="EV",
@@ -97,44 +109,52 @@ def _add_grid(group: argparse._ArgumentGroup) -> None:
         f"(default {DEFAULT_TRUST_MARGIN}: three times the default smearing, within "
         "which states that were not computed would count)",
     )
-    group.add_argument(
+    add(
         "--reference",
         choices=list(REFERENCES),
-        help="what energies are relative to (default raw, because the loss aligns; "
+        help="zero of the energies (default raw, because the loss aligns; "
         + "; ".join(f"{name}: {what}" for name, what in REFERENCES.items())
         + ")",
     )
-    group.add_argument(
+    add(
         "--spin-resolved",
         action="store_true",
-        default=None,
         help="make each spin channel a target of its own (default: their sum, which "
-        "is what most want, and half the columns)",
+        "most people want, in half the columns)",
     )
 
 
 def _add_split(group: argparse._ArgumentGroup) -> None:
-    """Add how structures are divided."""
-    group.add_argument(
-        "--split",
-        default="0.8,0.1,0.1",
-        metavar="FRACTIONS",
-        help="of training, validation and test (default %(default)s: as usual)",
+    """Add the choice of structures and their split."""
+    add = group.add_argument
+    add(
+        "--keep-duplicates",
+        action="store_true",
+        help="keep all calculations of the same structure, in one split (default: the "
+        "one with most k-points, then bands, then digits, then the last)",
     )
-    group.add_argument(
+    add(
+        "--split",
+        metavar="FRACTIONS",
+        help="fractions of training, validation and test (default "
+        f"{PrepareOptions.split}: as usual); a hash of each structure and its "
+        "relatives decides, so that most stay where they are when others are added",
+    )
+    add(
         "--seed",
         type=int,
-        default=0,
-        help="of the random split (default %(default)s: the same data set every time)",
+        help=f"seed of that hash (default {PrepareOptions.seed}: the same data set "
+        "every time)",
     )
-    group.add_argument(
+    add(
         "--group-by",
         metavar="WHAT",
-        help="keep structures together that agree in this: 'formula', 'folder', or a "
-        "key of their info, for example the molecule of a trajectory (default: none "
-        "is related; relatives in both training and test make errors look small)",
+        help="keep structures together that agree in this: 'family' (near relatives, "
+        "such as the steps of a trajectory), 'formula', 'folder', a key of their info, "
+        "or 'none' (default family, but none with --stratify-by; relatives in both "
+        "training and test make errors look small)",
     )
-    group.add_argument(
+    add(
         "--stratify-by",
         metavar="WHAT",
         help="split each formula, folder or value of a key of the info on its own, so "
@@ -143,40 +163,45 @@ def _add_split(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_work(group: argparse._ArgumentGroup) -> None:
-    """Add what has no influence on the numbers."""
-    group.add_argument(
+    """Add everything that has no influence on the DOS."""
+    add = group.add_argument
+    add(
+        "--energy",
+        action="store_true",
+        help="train on the energy, too, and on forces and stress where every structure "
+        "has them (default: only on the DOS)",
+    )
+    add(
         "--format",
         choices=list(DATASET_FORMATS),
-        default="xyz",
-        help="xyz is extended XYZ, to be read by people; zip (metatrain's DiskDataset) "
-        "and memmap (single precision) are for sets larger than memory (default "
-        "%(default)s)",
+        help="xyz is extended XYZ, which people can read; zip (metatrain's "
+        "DiskDataset) and memmap (single precision) are for sets larger than memory "
+        f"(default {PrepareOptions.format})",
     )
-    group.add_argument(
+    add(
         "--workers",
         type=int,
         default=os.cpu_count() or 1,
         metavar="N",
         help="processes on this machine (default %(default)s: one for each core)",
     )
-    group.add_argument(
+    add(
         "--scheduler",
         metavar="ADDRESS",
         help="use the workers of a Dask cluster, which must see the same files; needs "
         "metatrain-dos[dask] (default: --workers)",
     )
-    group.add_argument(
+    add(
         "--strict",
         action="store_true",
         help="stop at the first calculation that cannot be used (default: report it, "
         "and go on)",
     )
-    group.add_argument(
+    add(
         "--tolerance",
         type=float,
-        default=0.5,
         metavar="ELECTRONS",
         help="list structures whose states up to the Fermi level differ by more from "
-        "their electrons (default %(default)s: smeared occupations of a metal differ "
-        "by some tenths, mistakes by whole electrons)",
+        f"their electrons (default {PrepareOptions.tolerance}: smeared occupations of "
+        "a metal differ by some tenths, mistakes by whole electrons)",
     )

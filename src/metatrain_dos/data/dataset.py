@@ -1,4 +1,4 @@
-"""Write what ``mtt train`` reads: structures with their DOS, and an options file."""
+"""Write the input of ``mtt train``: structures with their DOS, and an options file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +31,9 @@ __all__ = [
 SPLITS = ("training_set", "validation_set", "test_set")
 """Sections of an options file that name data."""
 
+DEFAULT_BATCH_SIZE = 16
+"""Batch size of metatrain's PET, the largest default of its architectures."""
+
 # Decimals of a DOS in a data set, states/eV. Far below any model's error.
 DECIMALS = 6
 
@@ -50,6 +53,7 @@ def training_frame(calculation: Calculation, spec: TargetSpec) -> ase.Atoms:
     """
     front = spec.extra_targets
     atoms = calculation.atoms.copy()
+    atoms.calc = calculation.atoms.calc  # energy, forces and the like
     # To metatrain, an axis is periodic where it is not zero.
     atoms.cell[~atoms.pbc] = 0.0
     for target, (dos, mask) in spec.rows(calculation).items():
@@ -58,7 +62,7 @@ def training_frame(calculation: Calculation, spec: TargetSpec) -> ase.Atoms:
         atoms.info[f"{key}_mask"] = np.pad(mask, (front, 0))
     occupied = highest_occupied(calculation)
     if occupied is not None:
-        zero = reference_energy(calculation, spec.reference)
+        zero = reference_energy(calculation, spec.reference, spec.smearing)
         atoms.info["highest_occupied"] = round(occupied - zero, DECIMALS)
     if calculation.n_electrons is not None:
         atoms.info["n_electrons"] = calculation.n_electrons
@@ -76,12 +80,15 @@ def info_keys(spec: TargetSpec) -> tuple[str, ...]:
     return (*keys, *(f"{key}_mask" for key in keys))
 
 
-def dataset_section(file: str, spec: TargetSpec) -> dict[str, Any]:
+def dataset_section(
+    file: str, spec: TargetSpec, energy: Sequence[str] = ()
+) -> dict[str, Any]:
     """
     Describe a file of training frames as the options file of ``mtt train`` does.
 
     :param file: name of the extended XYZ or zip file, or of the memory-mapped folder
     :param spec: grid and padding
+    :param energy: ``energy``, and ``forces`` and ``stress`` if these are targets, too
     :return: content of ``training_set`` and its like
     """
     common = {
@@ -94,8 +101,11 @@ def dataset_section(file: str, spec: TargetSpec) -> dict[str, Any]:
     return {
         "systems": {"read_from": file, "length_unit": "angstrom"},
         "targets": {
-            target: {"key": target_key(target), "unit": "", **common}
-            for target in targets
+            **{
+                target: {"key": target_key(target), "unit": "", **common}
+                for target in targets
+            },
+            **({"energy": energy_section(energy)} if energy else {}),
         },
         "extra_data": {
             f"{target}_mask": {
@@ -108,17 +118,34 @@ def dataset_section(file: str, spec: TargetSpec) -> dict[str, Any]:
     }
 
 
+def energy_section(results: Sequence[str]) -> dict[str, Any]:
+    """
+    Describe an energy as the options file of ``mtt train`` does.
+
+    :param results: names of results in a data set, ``energy`` among them
+    :return: content of the target ``energy``
+    """
+    return {
+        "key": "energy",
+        "unit": "eV",
+        "quantity": "energy",
+        **{each: {"key": each} for each in ("forces", "stress") if each in results},
+    }
+
+
 def training_options(
     spec: TargetSpec,
     files: Mapping[str, str],
     *,
+    structures: int | None = None,
+    energy: Sequence[str] = (),
     architecture: str = "pet",
     model: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     loss: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
-    Make the options of a training that suits a DOS.
+    Make the options of a training run that suits a DOS.
 
     Targets are neither scaled nor shifted by composition, which would undo the zero
     below the lowest state, and the best model is the one of the lowest loss, because
@@ -127,9 +154,13 @@ def training_options(
     :param spec: grid and padding
     :param files: name of the file for each of ``training_set``, ``validation_set`` and
         ``test_set``
+    :param structures: number of structures in the training set, if it is known: where
+        they are fewer than the batch size of metatrain, a smaller one is set
+    :param energy: results of every structure, with which the energy, and the forces and
+        the stress if they are among them, become a second target
     :param architecture: name of the architecture
     :param model: options of the model that are not the defaults
-    :param training: options of the training that are not the defaults
+    :param training: options of the training run that are not the defaults
     :param loss: options of the loss that are not the defaults
     :return: content of the options file
     """
@@ -142,6 +173,10 @@ def training_options(
         **(loss or {}),
     }
     targets = spec.targets
+    small = {}
+    if structures is not None and structures < DEFAULT_BATCH_SIZE:
+        # A batch must not be larger than the training set, and several take more steps.
+        small = {"batch_size": max(1, structures // 4)}
     return {
         "architecture": {
             "name": architecture,
@@ -150,11 +185,15 @@ def training_options(
                 "scale_targets": False,
                 "atomic_baseline": dict.fromkeys(targets, 0.0),
                 "best_model_metric": "loss",
+                **small,
                 **(training or {}),
-                "loss": {target: dict(loss) for target in targets},
+                "loss": {
+                    **{target: dict(loss) for target in targets},
+                    **({"energy": {"type": "mse"}} if energy else {}),
+                },
             },
         },
-        **{name: dataset_section(file, spec) for name, file in files.items()},
+        **{name: dataset_section(file, spec, energy) for name, file in files.items()},
     }
 
 
@@ -187,7 +226,7 @@ def write_dataset(
     **options: Any,
 ) -> Path:
     """
-    Write a data set and the options file of a training on it.
+    Write a data set and the options file of a training run on it.
 
     :param folder: where to, made if it is not there; it then holds ``options.yaml``,
         ``grid.json`` and one file for each split
@@ -208,7 +247,8 @@ def write_dataset(
             frame = training_frame(calculation, spec)
             writer.write(kind.encode(frame, keys))
         writer.close()
-    return write_options(folder, spec, files, **options)
+    structures = len(splits["training_set"]) if "training_set" in splits else None
+    return write_options(folder, spec, files, structures=structures, **options)
 
 
 def target_key(target: str) -> str:

@@ -1,30 +1,41 @@
-"""Say which states of a calculation hold electrons."""
+"""Zeros of the energy, and the states that hold electrons."""
 
 import numpy as np
+from scipy.optimize import bisect
+from scipy.special import ndtr
 
 from .calculation import Calculation
+from .dos import DEFAULT_SMEARING
 
 
 REFERENCES = {
     "raw": "energies as the code printed them",
     "fermi": "the Fermi level is zero",
     "vbm": "the highest state that is not above the Fermi level is zero",
+    "neutral": "the level up to which the smeared states hold the electrons, in the "
+    "middle of a gap, is zero; the Fermi level if the electrons are not known",
 }
-"""What the energies of a data set can be relative to."""
+"""Zeros that the energies of a data set can have."""
 
 # Printed energies are rounded, and a Fermi level is often a printed eigenvalue.
 LEVEL_ROUNDING = 1e-3
 
+# Share of the electrons that may be missing or in excess at the neutral level: it is in
+# the middle of the energies where fewer are.
+NEUTRAL_TOLERANCE = 1e-6
 
-def reference_energy(calculation: Calculation, reference: str) -> float:
+
+def reference_energy(
+    calculation: Calculation, reference: str, smearing: float = DEFAULT_SMEARING
+) -> float:
     """
     Find the energy that becomes zero.
 
     :param calculation: structure and eigenvalues
     :param reference: one of :data:`REFERENCES`
+    :param smearing: width of the Gaussians for the neutral level, eV
     :return: energy to subtract from every eigenvalue, eV
-    :raises ValueError: if the reference is unknown, or the calculation does not say
-        where it is
+    :raises ValueError: if the reference is unknown, or the calculation has none
     """
     if reference not in REFERENCES:
         raise ValueError(
@@ -33,9 +44,13 @@ def reference_energy(calculation: Calculation, reference: str) -> float:
         )
     if reference == "raw":
         return 0.0
-    level = calculation.fermi_level
-    if reference == "vbm":
+    level = None
+    if reference == "neutral":
+        level = neutral_level(calculation, smearing)
+    elif reference == "vbm":
         level = highest_occupied(calculation)
+    if level is None and reference != "vbm":
+        level = calculation.fermi_level
     if level is None:
         raise ValueError(
             f"fermi_level: expected one for the reference {reference!r}, got none; "
@@ -44,12 +59,47 @@ def reference_energy(calculation: Calculation, reference: str) -> float:
     return level
 
 
+def neutral_level(calculation: Calculation, smearing: float) -> float | None:
+    """
+    Find the level up to which the smeared states hold the electrons.
+
+    Unlike the Fermi level that a code prints, which is arbitrary in a gap, it is in the
+    middle of a gap that is much wider than the smearing.
+
+    :param calculation: structure and eigenvalues
+    :param smearing: width of the Gaussians, eV
+    :return: level, eV; ``None`` if the number of electrons is not known
+    """
+    electrons = calculation.n_electrons
+    if electrons is None or not smearing > 0:
+        return None
+    energies, weights = calculation.eigenvalues, calculation.kpoint_weights[:, None]
+    # Full bands hold their electrons, though printed weights do not sum to 1 or 2.
+    weights = weights * (round(weights.sum()) / weights.sum())
+    low = float(energies.min()) - 10 * smearing
+    high = float(energies.max()) + 10 * smearing
+
+    def excess(level: float, wanted: float) -> float:
+        return float((weights * ndtr((level - energies) / smearing)).sum()) - wanted
+
+    levels = []
+    for wanted in (1 - NEUTRAL_TOLERANCE, 1 + NEUTRAL_TOLERANCE):
+        inside = excess(high, wanted * electrons) > 0
+        if inside:
+            found = bisect(
+                excess, low, high, args=(wanted * electrons,), xtol=1e-6, maxiter=999
+            )
+            levels.append(float(found))
+    # Where all states are full there is no upper edge.
+    return sum(levels) / len(levels) if levels else float(energies.max())
+
+
 def highest_occupied(calculation: Calculation) -> float | None:
     """
     Find the highest state that is not above the Fermi level.
 
     :param calculation: structure and eigenvalues
-    :return: its energy, eV; ``None`` where no Fermi level is known, or all states are
+    :return: its energy, eV; ``None`` if no Fermi level is known, or all states are
         above it
     """
     if calculation.fermi_level is None:
@@ -69,8 +119,8 @@ def missing_electrons(calculation: Calculation) -> float | None:
     from zero by what its smeared occupations differ from a step.
 
     :param calculation: structure and eigenvalues
-    :return: electrons less states, zero where they can agree; ``None`` where Fermi
-        level or number of electrons are not known
+    :return: electrons less states, zero where they can agree; ``None`` if the
+        Fermi level or the number of electrons is not known
     """
     level, electrons = calculation.fermi_level, calculation.n_electrons
     if level is None or electrons is None:

@@ -1,4 +1,4 @@
-"""The choices that turn eigenvalues into columns of numbers."""
+"""The settings that turn eigenvalues into columns of numbers."""
 
 import json
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ EMPTY_MARGIN = 5.0
 @dataclass(frozen=True)
 class TargetSpec:
     """
-    Hold the choices that turn eigenvalues into columns of numbers.
+    The settings that turn eigenvalues into columns of numbers.
 
     :param grid: energies of the columns of a target, without padding
     :param extra_targets: columns of padding in front of them
@@ -49,6 +49,7 @@ class TargetSpec:
         :data:`~metatrain_dos.data.references.REFERENCES`
     :param spin_resolved: whether each spin channel is a target of its own
     :param source: origin of these choices, for messages; not written
+    :param valences: electrons of each element in the calculations, if they are known
     :raises ValueError: if the reference is unknown, or a number cannot be meant
     """
 
@@ -59,6 +60,7 @@ class TargetSpec:
     reference: str = "raw"
     spin_resolved: bool = False
     source: str = field(default="the arguments", compare=False)
+    valences: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         if self.reference not in REFERENCES:
@@ -90,7 +92,7 @@ class TargetSpec:
         **choices: Any,
     ) -> "TargetSpec":
         """
-        Choose the grid that holds everything that can be trusted of some calculations.
+        Choose the smallest grid that covers the trusted range of all calculations.
 
         :param calculations: what the grid is for, at least one
         :param spacing: distance between two energies, eV
@@ -104,7 +106,7 @@ class TargetSpec:
         lowest, highest = np.inf, -np.inf
         for calculation in calculations:
             energies = calculation.eigenvalues - reference_energy(
-                calculation, reference
+                calculation, reference, smearing
             )
             lowest = min(lowest, float(energies.min()))
             highest = max(highest, trusted_limit(energies, trust_margin))
@@ -237,7 +239,7 @@ class TargetSpec:
     def _channels(self, calculation: Calculation) -> tuple[np.ndarray, np.ndarray]:
         """Compute the DOS of each channel, ``(channels, grid.size)``, and the mask."""
         energies = calculation.eigenvalues - reference_energy(
-            calculation, self.reference
+            calculation, self.reference, self.smearing
         )
         dos = density_of_states(
             energies, calculation.kpoint_weights, self.grid, self.smearing

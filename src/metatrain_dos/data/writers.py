@@ -1,4 +1,4 @@
-"""The files that metatrain reads structures and targets from."""
+"""Writers of the files from which metatrain reads structures and targets."""
 
 import io
 from pathlib import Path
@@ -7,15 +7,16 @@ from typing import Any, ClassVar, Protocol
 import ase
 import ase.io
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 
 
 class Writer(Protocol):
     """
     Write structures one after another.
 
-    A structure carries its targets and masks in its info, padded, ``(columns,)`` each.
-    What ``encode`` makes of it is made anywhere, also in another process;
-    ``write`` is then called in the order of the file.
+    A structure carries its targets and masks in its info, padded, ``(columns,)`` each,
+    and energy, forces and stress in its calculator. ``encode`` may run in another
+    process; ``write`` is then called in the order of the file.
     """
 
     suffix: ClassVar[str]
@@ -36,7 +37,7 @@ class ExtxyzWriter:
     Write extended XYZ, which people can read, and metatrain reads into memory at once.
 
     :param path: file to write
-    :param keys: entries of the info that are targets and masks
+    :param keys: targets, masks and further results of every structure
     """
 
     suffix: ClassVar[str] = ".xyz"
@@ -66,7 +67,7 @@ class DiskDatasetWriter:
     Write metatrain's ``DiskDataset``: one zip file, read structure by structure.
 
     :param path: file to write
-    :param keys: entries of the info that are targets and masks
+    :param keys: targets, masks and further results of every structure
     """
 
     suffix: ClassVar[str] = ".zip"
@@ -89,22 +90,55 @@ class DiskDatasetWriter:
         from metatensor.torch import Labels, TensorBlock, TensorMap
         from metatomic.torch import systems_to_torch
 
+        results = [key for key in self._keys if key not in ("forces", "stress")]
         maps = {}
-        for key in self._keys:
-            values = torch.tensor(encoded.info[key], dtype=torch.float64)[None, :]
+        for key in results:
+            values = torch.tensor(_result(encoded, key), dtype=torch.float64)
             # The properties of a mask carry the name of the mask.
             block = TensorBlock(
-                values=values,
+                values=values.reshape(1, -1),
                 samples=Labels.range("system", 1),
                 components=[],
-                properties=Labels.range(key, values.shape[-1]),
+                properties=Labels.range(key, values.numel()),
             )
+            if key == "energy":
+                self._add_gradients(block, encoded)
             maps[key] = TensorMap(Labels.single(), [block])
         self._writer.write([systems_to_torch(encoded, dtype=torch.float64)], maps)
 
     def close(self) -> None:
         """Finish the file."""
         self._writer.finish()
+
+    def _add_gradients(self, block: Any, frame: ase.Atoms) -> None:
+        """Add forces and stress to the energy, where all structures have them."""
+        import torch
+        from metatensor.torch import Labels, TensorBlock
+
+        gradients = {}
+        if "forces" in self._keys:
+            atoms = torch.arange(len(frame))
+            samples = torch.stack([atoms * 0, atoms * 0, atoms], dim=1)
+            gradients["positions"] = (
+                -_result(frame, "forces")[None],
+                Labels(["sample", "system", "atom"], samples),
+                ["xyz"],
+            )
+        if "stress" in self._keys:
+            gradients["strain"] = (
+                _result(frame, "stress")[None, None] * frame.cell.volume,
+                Labels.range("sample", 1),
+                ["xyz_1", "xyz_2"],
+            )
+        for name, (values, labels, axes) in gradients.items():
+            shape = (len(labels), *[3] * len(axes), 1)
+            gradient = TensorBlock(
+                values=torch.tensor(values, dtype=torch.float64).reshape(shape),
+                samples=labels,
+                components=[Labels.range(axis, 3) for axis in axes],
+                properties=block.properties,
+            )
+            block.add_gradient(name, gradient)
 
 
 class MemmapWriter:
@@ -114,7 +148,7 @@ class MemmapWriter:
     Numbers are single precision, as that format wants them.
 
     :param path: folder to write
-    :param keys: entries of the info that are targets and masks
+    :param keys: targets, masks and further results of every structure
     """
 
     suffix: ClassVar[str] = ""
@@ -135,7 +169,7 @@ class MemmapWriter:
             "x": frame.positions.astype(np.float32),
             "a": frame.numbers.astype(np.int32),
             "c": frame.cell.array.astype(np.float32),
-            **{key: np.asarray(frame.info[key], dtype=np.float32) for key in keys},
+            **{key: _result(frame, key).astype(np.float32) for key in keys},
         }
 
     def write(self, encoded: dict[str, np.ndarray]) -> None:
@@ -152,9 +186,18 @@ class MemmapWriter:
         np.save(self._path / "na.npy", np.array(self._atoms, dtype=np.int64))
 
 
+def _result(frame: ase.Atoms, key: str) -> np.ndarray:
+    """Find a target, a mask or another result of a structure."""
+    results = frame.calc.results if frame.calc else {}
+    value = np.asarray(results.get(key, frame.info.get(key)), dtype=np.float64)
+    if key == "stress" and value.shape == (6,):
+        return voigt_6_to_full_3x3_stress(value)
+    return value
+
+
 DATASET_FORMATS: dict[str, type[Writer]] = {
     "xyz": ExtxyzWriter,
     "zip": DiskDatasetWriter,
     "memmap": MemmapWriter,
 }
-"""Name of a format -> what writes it."""
+"""Name of a format -> its writer."""

@@ -29,71 +29,84 @@ def folder(tmp_path):
     return tmp_path
 
 
+def paths(sources, **more):
+    return find_sources(sources, **more).paths
+
+
 def names(folder, found):
     return [str(Path(path).relative_to(folder)) for path in found]
 
 
 def test_folders_are_searched(folder):
-    assert names(folder, find_sources([str(folder)])) == [
+    assert names(folder, paths([str(folder)])) == [
         "a/10.xml",
         "a/2.xml",
         "a/deep/si.save",
         "b/died.xml",
+        "b/run.save",
         "b/run.xml",
     ]
 
 
+def test_what_is_not_read_is_counted(folder):
+    (folder / "a" / "OUTCAR").touch()
+    (folder / "a" / "OUTCAR.gz").touch()
+    (folder / "a" / "si.castep").touch()
+    assert find_sources([str(folder)]).unread == {
+        "CASTEP output": 1,
+        "VASP OUTCAR": 2,
+        "XML of another program": 1,
+        "text output of another program": 1,
+    }
+
+
 def test_a_folder_that_is_one_calculation(folder):
     path = folder / "b" / "run.save"
-    assert find_sources([str(path)]) == [str(path)]
+    assert paths([str(path)]) == [str(path)]
 
 
 def test_patterns_and_order(folder):
-    found = find_sources([str(folder / "b" / "r*.xml"), str(folder / "*" / "*0.xml")])
+    found = paths([str(folder / "b" / "r*.xml"), str(folder / "*" / "*0.xml")])
     assert names(folder, found) == ["b/run.xml", "a/10.xml"]
 
 
 def test_no_source_comes_twice(folder):
     path = str(folder / "a" / "2.xml")
-    assert find_sources([path, str(folder / "a" / "[2].xml"), path]) == [path]
+    assert paths([path, str(folder / "a" / "[2].xml"), path]) == [path]
 
 
 @pytest.mark.parametrize("with_option", [False, True])
 def test_lists(folder, with_option):
     path = folder / "list.txt"
     path.write_text("b/run.xml  # the best\n\n# a/10.xml\na/*.xml\n")
-    found = (
-        find_sources([], lists=[str(path)])
-        if with_option
-        else find_sources([f"@{path}"])
-    )
+    found = paths([], lists=[str(path)]) if with_option else paths([f"@{path}"])
     assert names(folder, found) == ["b/run.xml", "a/10.xml", "a/2.xml"]
 
 
 def test_what_is_named_is_taken(folder):
     path = str(folder / "b" / "notes.txt")
-    assert find_sources([path]) == [path]
+    assert paths([path]) == [path]
 
 
 def test_folders_to_leave_out(folder):
-    found = find_sources([str(folder)], leave_out=[folder / "a"])
-    assert names(folder, found) == ["b/died.xml", "b/run.xml"]
+    found = paths([str(folder)], leave_out=[folder / "a"])
+    assert names(folder, found) == ["b/died.xml", "b/run.save", "b/run.xml"]
 
 
 def test_links_in_a_circle(folder):
     (folder / "a" / "circle").symlink_to(folder, target_is_directory=True)
-    assert len(find_sources([str(folder)])) == 5
+    assert len(paths([str(folder)])) == 6
 
 
 def test_what_has_no_end_is_left_alone(folder, no_waiting):
-    expected = find_sources([str(folder)])
+    expected = paths([str(folder)])
     os.mkfifo(folder / "a" / "1.xml")
     os.mkfifo(folder / "pipe.xyz")
     (folder / "zero.xyz").symlink_to("/dev/zero")
-    assert find_sources([str(folder)]) == expected
+    assert paths([str(folder)]) == expected
     # Whoever names it hears why.
     for name in ("a/1.xml", "pipe.xyz", "zero.xyz"):
-        [path] = find_sources([str(folder / name)])
+        [path] = paths([str(folder / name)])
         with pytest.raises(ValueError, match=rf"{name}: .*got a pipe or a device"):
             list(read_calculations(path))
 
@@ -103,7 +116,7 @@ def test_links_to_nothing_are_noticed(folder, target):
     path = folder / "loop.xyz"
     path.symlink_to(target)
     for source in (folder, path, folder / "*.xyz"):
-        assert str(path) in find_sources([str(source)])
+        assert str(path) in paths([str(source)])
     with pytest.raises(ValueError, match=r"loop\.xyz: expected"):
         list(read_calculations(path))
 
@@ -112,13 +125,13 @@ def test_lists_that_lead_back(tmp_path):
     path = tmp_path / "list.txt"
     path.write_text("@list.txt\n")
     with pytest.raises(ValueError, match=r"@list\.txt: expected a file, a folder or"):
-        find_sources([f"@{path}"])
+        paths([f"@{path}"])
 
 
 def test_names_that_are_no_text(folder):
     name = os.fsdecode(b"\xff\n.xyz")
     (folder / name).write_text("1\n\nH 0 0 0\n")
-    assert str(folder / name) in find_sources([str(folder)])
+    assert str(folder / name) in paths([str(folder)])
 
 
 @pytest.mark.parametrize(
@@ -134,4 +147,4 @@ def test_mistakes(tmp_path, monkeypatch, source, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=message):
-        find_sources([source])
+        paths([source])

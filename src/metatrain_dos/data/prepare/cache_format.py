@@ -1,54 +1,58 @@
-"""Write calculations to a file, and load them, faster than any format of text."""
+"""Write calculations to a file and read them again, faster than any text format."""
 
 import json
+from dataclasses import fields
 from typing import Any, BinaryIO
 
 import ase
 import numpy as np
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.jsonio import decode, encode
 
 from ..calculation import Calculation
 
 
-def store(calculation: Calculation, file: BinaryIO) -> None:
+def dump(calculation: Calculation, file: BinaryIO) -> None:
     """
     Append a calculation to a file: a header as JSON, then the bytes of its arrays.
 
-    :param calculation: what to store
-    :param file: open for writing bytes
+    :param calculation: calculation to write
+    :param file: file open for writing bytes
     """
     atoms = calculation.atoms
+    values = {
+        each.name: getattr(calculation, each.name)
+        for each in fields(calculation)
+        if each.name != "atoms"
+    }
     arrays = {
         "cell": atoms.cell.array,
         "pbc": atoms.pbc,
-        "eigenvalues": calculation.eigenvalues,
-        "kpoint_weights": calculation.kpoint_weights,
-        **({} if calculation.kpoints is None else {"kpoints": calculation.kpoints}),
-        **{f"atoms.{name}": values for name, values in atoms.arrays.items()},
+        **{f"atoms.{name}": array for name, array in atoms.arrays.items()},
+        **{name: each for name, each in values.items() if isinstance(each, np.ndarray)},
     }
     header = json.dumps(
         {
             "info": encode(atoms.info),
-            "fermi_level": calculation.fermi_level,
-            "n_electrons": calculation.n_electrons,
+            "results": encode(atoms.calc.results) if atoms.calc else None,
+            "values": {k: v for k, v in values.items() if k not in arrays},
             "arrays": [
-                (name, values.dtype.str, values.shape)
-                for name, values in arrays.items()
+                (name, array.dtype.str, array.shape) for name, array in arrays.items()
             ],
         }
     ).encode()
     file.write(len(header).to_bytes(8, "little"))
     file.write(header)
-    for values in arrays.values():
-        file.write(np.ascontiguousarray(values).tobytes())
+    for array in arrays.values():
+        file.write(np.ascontiguousarray(array).tobytes())
 
 
-def restore(file: BinaryIO) -> Calculation:
+def load(file: BinaryIO) -> Calculation:
     """
-    Load the calculation that begins where a file is open.
+    Read the calculation that begins at the current position of a file.
 
-    :param file: open for reading bytes, where :func:`store` began to write
-    :return: the calculation, to the last bit
+    :param file: file open for reading bytes, at the position where :func:`dump` began
+    :return: the calculation, equal to the last bit
     """
     header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     arrays: dict[str, Any] = {}
@@ -57,21 +61,14 @@ def restore(file: BinaryIO) -> Calculation:
         content = file.read(dtype.itemsize * int(np.prod(shape)))
         arrays[name] = np.frombuffer(content, dtype).reshape(shape)
     atoms = ase.Atoms(
-        arrays["atoms.numbers"],
-        positions=arrays["atoms.positions"],
-        cell=arrays["cell"],
-        pbc=arrays["pbc"],
+        arrays.pop("atoms.numbers"),
+        positions=arrays.pop("atoms.positions"),
+        cell=arrays.pop("cell"),
+        pbc=arrays.pop("pbc"),
         info=decode(header["info"]),
     )
-    for name, values in arrays.items():
-        kind, _, key = name.partition(".")
-        if kind == "atoms" and not atoms.has(key):
-            atoms.set_array(key, values)
-    return Calculation(
-        atoms=atoms,
-        eigenvalues=arrays["eigenvalues"],
-        kpoint_weights=arrays["kpoint_weights"],
-        kpoints=arrays.get("kpoints"),
-        fermi_level=header["fermi_level"],
-        n_electrons=header["n_electrons"],
-    )
+    for name in [name for name in arrays if name.startswith("atoms.")]:
+        atoms.set_array(name.removeprefix("atoms."), arrays.pop(name))
+    if header["results"] is not None:
+        atoms.calc = SinglePointCalculator(atoms, **decode(header["results"]))
+    return Calculation(atoms=atoms, **arrays, **header["values"])

@@ -3,16 +3,60 @@
 import glob
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from ...utils.progress import progress
 from ..readers import READERS, find_reader
 
 
+UNREAD = {
+    "OUTCAR*": "VASP OUTCAR",
+    "DOSCAR*": "VASP DOSCAR",
+    "EIGENVAL*": "VASP EIGENVAL",
+    "PROCAR*": "VASP PROCAR",
+    "vaspout*.h5*": "VASP HDF5",
+    "vasprun*": "vasprun with an unknown name or content",
+    "*.xml*": "XML of another program",
+    "*.out*": "text output of another program",
+    "*.log*": "log",
+    "*.pdos*": "projected DOS",
+    "*.dos*": "DOS",
+    "*.bands*": "CASTEP bands",
+    "*.castep*": "CASTEP output",
+    "*.gpw*": "GPAW",
+    "*.nc": "netCDF",
+    "*.traj": "ASE trajectory",
+    "*.json*": "JSON",
+    "*.db": "ASE database",
+    "*.npz": "NumPy arrays",
+    "*.tar*": "archive",
+    "*.zip": "archive",
+    "*.tgz": "archive",
+}
+"""Pattern of file names -> kind of output, for files that no reader reads."""
+
+
+class Found(NamedTuple):
+    """
+    The sources of a data set.
+
+    :param paths: files, and folders of one calculation
+    :param unread: kind of file -> number of files that look like outputs of that kind,
+        but that no reader reads
+    """
+
+    paths: list[str]
+    unread: dict[str, int]
+
+
 def find_sources(
     sources: Iterable[str], *, lists: Iterable[str] = (), leave_out: Iterable[Path] = ()
-) -> list[str]:
+) -> Found:
     """
     Find the files, or folders of one calculation, that some sources stand for.
 
@@ -21,15 +65,16 @@ def find_sources(
 
     :param sources: files, folders, shell patterns, and ``@file`` for lists of them
     :param lists: files with one source in each line, relative to the file; blank lines
-        and what follows ``#`` do not count
+        and comments (``#``) do not count
     :param leave_out: folders that are not searched
-    :return: paths without repetition
+    :return: paths without repetition, and files that look like outputs but are not read
     :raises ValueError: if a source does not exist, or nothing is found
     """
     hidden = {os.path.abspath(path) for path in leave_out}
+    unread: Counter[str] = Counter()
     found: dict[str, None] = {}
     for source in [*sources, *(f"@{name}" for name in lists)]:
-        paths = progress("search", "file", _expand(source, hidden))
+        paths = progress("search", "file", _expand(source, hidden, unread))
         found.update((path, None) for path in paths)
     if not found:
         known = ", ".join(p for reader in READERS.values() for p in reader.patterns)
@@ -37,11 +82,11 @@ def find_sources(
             f"SOURCES: expected files whose names fit {known}, found none; check the "
             "folders and patterns"
         )
-    return list(found)
+    return Found(list(found), dict(sorted(unread.items())))
 
 
-def _expand(source: str, hidden: set[str]) -> Iterator[str]:
-    """Find what one source stands for."""
+def _expand(source: str, hidden: set[str], unread: Counter[str]) -> Iterator[str]:
+    """Find the files of one source."""
     if source.startswith("@"):
         name = Path(source[1:])
         try:
@@ -56,13 +101,13 @@ def _expand(source: str, hidden: set[str]) -> Iterator[str]:
             if entry:
                 # A path, even if it begins with @: lists could lead back to themselves.
                 path = os.path.join(os.path.abspath(name.parent), entry)
-                yield from _expand(path, hidden)
+                yield from _expand(path, hidden, unread)
     elif os.path.isdir(source):
         path = os.path.abspath(source)
         if _is_one_calculation(path):
             yield path
         else:
-            yield from _search(path, hidden)
+            yield from _search(path, hidden, unread)
     elif os.path.exists(source):
         yield os.path.abspath(source)
     else:
@@ -75,33 +120,30 @@ def _expand(source: str, hidden: set[str]) -> Iterator[str]:
         for match in matches:
             path = os.path.abspath(match)
             # A link to nothing fits its own name, again and again.
-            yield from _expand(path, hidden) if os.path.exists(path) else (path,)
+            yield from (
+                _expand(path, hidden, unread) if os.path.exists(path) else (path,)
+            )
 
 
-def _search(folder: str, hidden: set[str]) -> Iterator[str]:
-    """
-    Search a folder for files that a reader reads.
-
-    A code may leave the same run in ``run.xml``, ``run.save`` and ``run.out``. Of files
-    that differ in their ending alone, the one of the first reader is taken.
-    """
-    runs: dict[str, tuple[int, str]] = {}
+def _search(folder: str, hidden: set[str], unread: Counter[str]) -> Iterator[str]:
+    """Search a folder for files that a reader reads, and count those that none does."""
     folders = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.path in hidden:
             continue
         kind = _kind(entry)
-        if kind == "folder" and not _is_one_calculation(entry.path):
-            if not entry.is_symlink():  # could lead back to where it is
+        if kind == "folder":
+            if _is_one_calculation(entry.path):
+                yield entry.path
+            elif not entry.is_symlink():  # could lead back to where it is
                 folders.append(entry.path)
-            continue
-        rank = None if kind == "special" else _rank(entry)
-        if rank is not None:
-            stem = os.path.splitext(entry.name)[0]
-            runs[stem] = min(runs.get(stem, (rank, entry.path)), (rank, entry.path))
-    yield from (path for _, path in runs.values())
+        elif kind == "file" and _is_read(entry):
+            yield entry.path
+        elif kind == "file":
+            fitting = (UNREAD[name] for name in UNREAD if fnmatch(entry.name, name))
+            unread.update(islice(fitting, 1))
     for path in folders:
-        yield from _search(path, hidden)
+        yield from _search(path, hidden, unread)
 
 
 def _kind(entry: "os.DirEntry[str]") -> str:
@@ -114,19 +156,18 @@ def _kind(entry: "os.DirEntry[str]") -> str:
         return "file"
 
 
-def _rank(entry: "os.DirEntry[str]") -> int | None:
-    """Find the row of the reader of a file; ``None`` for files of another kind."""
-    rows = list(READERS.values())
-    reader = find_reader(entry.path)
-    if reader is not None:
-        return rows.index(reader)
+def _is_read(entry: "os.DirEntry[str]") -> bool:
+    """Tell whether a reader reads a file."""
+    if find_reader(entry.path) is not None:
+        return True
     # A run that died at once leaves an empty file, which must not go unnoticed.
-    fitting = (i for i, row in enumerate(rows) if row.fits(entry.name))
-    return next(fitting, None) if entry.stat().st_size == 0 else None
+    return entry.stat().st_size == 0 and any(
+        reader.fits(entry.name) for reader in READERS.values()
+    )
 
 
 def _is_one_calculation(folder: str) -> bool:
-    """Tell a folder that a reader reads from one that holds calculations."""
+    """Tell a folder that a reader reads from one that contains calculations."""
     return any(
         kind.endswith("folder") and reader.fits(os.path.basename(folder))
         for kind, reader in READERS.items()

@@ -1,4 +1,4 @@
-"""Remember a few numbers of each structure, and what is wrong with some."""
+"""An index of all calculations: a few numbers of each, and the problems of some."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -7,62 +7,69 @@ import numpy as np
 
 from ...loss.options import DEFAULT_SPACING
 from ..grid import EnergyGrid
+from ..identity import same_structures
 from ..target_spec import EMPTY_MARGIN, TargetSpec
-from .cache import FACTS, SourceSummary
+from .cache import ROW, SourceSummary
 
 
 class Problem(NamedTuple):
     """
-    Say why something is not in a data set.
+    A reason why something is not in a data set.
 
     :param source: path
-    :param number: of the structure in it; ``None`` for the source, or its rest
-    :param reason: what is wrong
+    :param number: number of the structure in it; ``None`` for all or the rest of it
+    :param reason: explanation for the user
     """
 
     source: str
     number: int | None
     reason: str
 
+    def __str__(self) -> str:
+        where = "" if self.number is None else f", structure {self.number}"
+        return f"{self.source}{where}: {self.reason}"
 
-class Catalogue:
+
+class Index:
     """
-    Collect what is known of structures, about 100 bytes for each.
+    What is known of each structure, in about 200 bytes.
 
-    :param labels: names of the labels that are told of each structure
+    :param labels: names of the labels of each structure
     """
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.sources: list[str] = []
         self.records: list[str] = []
         self.unreadable: list[Problem] = []
-        self._facts = bytearray()
+        self._rows = bytearray()
         self._labels = {name: bytearray() for name in labels}
         self._numbers: dict[str, dict[str, int]] = {name: {} for name in labels}
 
     def add(self, summary: SourceSummary) -> None:
         """
-        Add what was found in a source.
+        Add the content of a source.
 
-        :param summary: facts and labels of its structures
+        :param summary: rows and labels of its structures
         """
         if summary.error is not None:
             self.unreadable.append(Problem(summary.source, None, summary.error))
-        if len(summary.facts) == 0:
+        if len(summary.rows) == 0:
             return
-        summary.facts["record"] = len(self.records)
+        summary.rows["record"] = len(self.records)
         self.sources.append(summary.source)
         self.records.append(summary.record)
-        self._facts += summary.facts.tobytes()
-        for told in summary.labels:
-            for (name, numbers), label in zip(self._numbers.items(), told, strict=True):
-                number = numbers.setdefault(label, len(numbers))
+        self._rows += summary.rows.tobytes()
+        for values in summary.labels:
+            for (name, numbers), value in zip(
+                self._numbers.items(), values, strict=True
+            ):
+                number = numbers.setdefault(value, len(numbers))
                 self._labels[name] += number.to_bytes(4, "little")
 
     @property
-    def facts(self) -> np.ndarray:
-        """One row of :data:`~.spool.FACTS` for each structure."""
-        return np.frombuffer(self._facts, FACTS)
+    def rows(self) -> np.ndarray:
+        """One row of :data:`~.cache.ROW` for each structure."""
+        return np.frombuffer(self._rows, ROW)
 
     def labels(self, name: str) -> tuple[np.ndarray, list[str]]:
         """
@@ -74,6 +81,16 @@ class Catalogue:
         """
         return np.frombuffer(self._labels[name], "<i4"), list(self._numbers[name])
 
+    def where(self, structure: int) -> tuple[str, int]:
+        """
+        Find the origin of a structure.
+
+        :param structure: its number
+        :return: source, and number in it
+        """
+        row = self.rows[structure]
+        return self.sources[row["record"]], int(row["number"])
+
     def zeros(self, reference: str) -> np.ndarray:
         """
         Find the energy that becomes zero.
@@ -81,109 +98,146 @@ class Catalogue:
         :param reference: one of :data:`~metatrain_dos.data.references.REFERENCES`
         :return: energy for each structure, ``(structures,)``, eV; NaN if not known
         """
+        rows = self.rows
         if reference == "raw":
-            return np.zeros(len(self.facts))
-        return self.facts["fermi" if reference == "fermi" else "occupied"]
+            return np.zeros(len(rows))
+        if reference == "neutral":
+            return np.where(np.isnan(rows["neutral"]), rows["fermi"], rows["neutral"])
+        return rows["fermi" if reference == "fermi" else "occupied"]
 
-    def spec(self, *, spacing: float = DEFAULT_SPACING, **choices: Any) -> TargetSpec:
+    def spec(
+        self,
+        *,
+        spacing: float = DEFAULT_SPACING,
+        energy_range: tuple[float, float] | None = None,
+        **settings: Any,
+    ) -> TargetSpec:
         """
-        Choose the grid that covers all structures that say what it needs.
+        Choose the grid that covers all structures that have the reference.
 
         :param spacing: distance between two energies, eV
-        :param choices: further fields of the choices
-        :return: the choices
-        :raises ValueError: if no structure says it, or one is too far from the others
+        :param energy_range: first and last energy instead, eV
+        :param settings: further fields of the settings
+        :return: the settings
+        :raises ValueError: if no structure has it, or one is too far from the others
         """
-        # The choices with any grid at all, to ask for the limits that they give.
-        any_grid = TargetSpec(EnergyGrid(0.0, spacing, 1), **choices)
-        says = self._says(any_grid)
-        if not says.any():
+        # The settings with any grid at all, to ask for the limits that they give.
+        any_grid = TargetSpec(EnergyGrid(0.0, spacing, 1), **settings)
+        known = self._has_reference(any_grid)
+        if not known.any():
             raise ValueError(
                 f"reference: expected structures that have {any_grid.reference!r}, got "
                 "none; use the reference 'raw'"
             )
-        lowest = self.facts["lowest"] - self.zeros(any_grid.reference)
+        if energy_range is not None:
+            return TargetSpec(EnergyGrid.covering(*energy_range, spacing), **settings)
+        lowest = self.rows["lowest"] - self.zeros(any_grid.reference)
         limits = self.trusted(any_grid)
         try:
             return TargetSpec.spanning(
-                float(lowest[says].min()),
-                float(limits[says].max()),
+                float(lowest[known].min()),
+                float(limits[known].max()),
                 spacing=spacing,
-                **choices,
+                **settings,
             )
         except ValueError as error:
-            far = np.where(says, np.maximum(abs(lowest), abs(limits)), -np.inf).argmax()
-            row = self.facts[far]
+            reach = np.maximum(abs(lowest), abs(limits))
+            far = int(np.where(known, reach, -np.inf).argmax())
+            source, number = self.where(far)
             raise ValueError(
                 f"{error}; the farthest are {lowest[far]:g} to {limits[far]:g} eV in "
-                f"{self.sources[row['record']]}, structure {row['number']}"
+                f"{source}, structure {number}"
             ) from error
 
     def usable(self, spec: TargetSpec) -> np.ndarray:
         """
-        Find the structures that say what is needed, and whose DOS fits a grid.
+        Select structures that have the required reference and fit on the grid.
 
-        :param spec: all choices
+        :param spec: grid and other settings
         :return: true where the DOS is zero at the first energy, and some of it is
             trusted, ``(structures,)``, bool
         """
-        grid, zeros = spec.grid, self.zeros(spec.reference)
         # Half a step, because the energies of the grid are rounded.
-        first = grid.origin - 0.5 * grid.spacing
-        lowest = self.facts["lowest"] - zeros
-        starts = lowest - EMPTY_MARGIN * spec.smearing >= first
-        ends = self.trusted(spec) >= grid.origin
-        return self._says(spec) & starts & ends
+        fits = self._starts(spec) >= spec.grid.origin - 0.5 * spec.grid.spacing
+        trusted = self.trusted(spec) >= spec.grid.origin
+        return self._has_reference(spec) & fits & trusted
 
     def trusted(self, spec: TargetSpec) -> np.ndarray:
         """
-        Find where the trusted range of each structure ends.
+        Find the end of the trusted range of each structure.
 
         :param spec: trust margin and reference
         :return: highest trusted energy, ``(structures,)``, eV
         """
-        complete = self.facts["complete"] - self.zeros(spec.reference)
+        complete = self.rows["complete"] - self.zeros(spec.reference)
         return complete - spec.trust_margin
 
     def problems(self, spec: TargetSpec) -> Iterator[Problem]:
         """
-        Say why structures are left out, though they could be read.
+        Explain why structures are left out, though they could be read.
 
-        :param spec: all choices
+        :param spec: grid and other settings
         :return: problems in the order of the structures
         """
-        says = self._says(spec)
-        zeros = self.zeros(spec.reference)
-        trusted = self.trusted(spec)
+        known = self._has_reference(spec)
+        zeros, starts, trusted = (
+            self.zeros(spec.reference),
+            self._starts(spec),
+            self.trusted(spec),
+        )
         origin = spec.grid.origin
         for i in np.flatnonzero(~self.usable(spec)):
-            row = self.facts[i]
             if np.isnan(zeros[i]):
                 reason = (
                     "fermi_level: expected one for the reference "
                     f"{spec.reference!r}, got none; use the reference 'raw'"
                 )
-            elif not says[i]:
+            elif not known[i]:
                 reason = (
                     "eigenvalues: expected spin channels, got a calculation with "
                     "spinors, which has none; sum over spin"
                 )
             elif trusted[i] < origin:
                 reason = (
-                    f"trusted up to {trusted[i]:.2f} eV, but the grid begins at "
-                    f"{origin:.2f} eV; compute more bands"
+                    f"its bands are complete, and its DOS is trusted, only up to "
+                    f"{trusted[i]:.2f} eV, and the grid begins at {origin:.2f} eV; "
+                    "compute more bands"
                 )
             else:
                 reason = (
-                    f"lowest state at {row['lowest'] - zeros[i]:.2f} eV, too low for "
-                    f"the grid, which begins at {origin:.2f} eV; prepare it without "
-                    "the grid of another data set"
+                    f"its DOS begins at {starts[i]:.2f} eV (the lowest state less "
+                    f"{EMPTY_MARGIN:g} smearings), and the grid at {origin:.2f} eV; "
+                    "leave --like out, or give a wider --energy-range"
                 )
-            yield Problem(self.sources[row["record"]], int(row["number"]), reason)
+            yield Problem(*self.where(int(i)), reason)
 
-    def _says(self, spec: TargetSpec) -> np.ndarray:
-        """Find the structures that have the reference, and spin channels if wanted."""
+    def best_of_equal(self) -> np.ndarray:
+        """
+        Find the best calculation of each structure.
+
+        More k-points are better, then more bands, then more digits than text has, then
+        the later of two.
+
+        :return: number of the best calculation of the same structure,
+            ``(structures,)``; its own where it is the best
+        """
+        rows = self.rows
+        same = same_structures(rows["fingerprint"])
+        later = np.arange(len(rows))
+        order = np.lexsort((later, rows["is_exact"], rows["bands"], rows["mesh"], same))
+        last = np.append(np.diff(same[order]) != 0, True)
+        best = np.empty(same.max() + 1, dtype=np.int64)
+        best[same[order[last]]] = order[last]
+        return best[same]
+
+    def _starts(self, spec: TargetSpec) -> np.ndarray:
+        """Find the energy at which each DOS begins, ``(structures,)``, eV."""
+        lowest = self.rows["lowest"] - self.zeros(spec.reference)
+        return lowest - EMPTY_MARGIN * spec.smearing
+
+    def _has_reference(self, spec: TargetSpec) -> np.ndarray:
+        """Select structures with the reference, and with spin channels if wanted."""
         known = ~np.isnan(self.zeros(spec.reference))
         if spec.spin_resolved:
-            return known & (self.facts["channels"] > 0)
+            return known & (self.rows["channels"] > 0)
         return known

@@ -1,54 +1,69 @@
-"""Say what is in a data set, and what is not."""
+"""Describe a data set, and list everything that is not in it."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
+from ase.formula import Formula
 
 from ...utils.progress import progress
 from ..dataset import SPLITS
 from ..target_spec import TargetSpec
 from ..writers import DATASET_FORMATS
-from .index import Catalogue, Problem
+from .index import Index, Problem
+from .valences import count_electrons
 
 
 # Lines of each kind of problem on the terminal; report.json has them all.
 SHOWN = 5
 
 BYTES = 8
-"""Of a number in the memory of ``mtt train``, which reads double precision."""
+"""Size of a number in the memory of ``mtt train``, which reads double precision."""
 
 
 @dataclass
 class Report:
     """
-    Hold what :func:`lines` and :func:`write` say.
+    A summary of a data set, and a row for each structure.
 
-    :param catalogue: structures
+    :param index: structures
     :param split_of: number of the split of each structure; negative for none
-    :param spec: grid and padding
-    :param problems: why structures are left out
+    :param best: number of the best calculation of the same structure
+    :param families: number of the family of each structure
+    :param grouping: description of how structures were kept together
+    :param fractions: of training, validation and test
+    :param spec: grid and other settings
+    :param problems: reasons why structures are left out
+    :param unread: kind of file -> number of files that no reader reads
     :param tolerance: electrons that may be missing up to the Fermi level
     :param format: one of :data:`~metatrain_dos.data.writers.DATASET_FORMATS`
+    :param warnings: further warnings
     :param disk: size of the data set, bytes
     """
 
-    catalogue: Catalogue
+    index: Index
     split_of: np.ndarray
+    best: np.ndarray
+    families: np.ndarray
+    grouping: str
+    fractions: tuple[float, ...]
     spec: TargetSpec
     problems: list[Problem]
+    unread: dict[str, int]
     tolerance: float
     format: str
-    disk: int
+    warnings: list[str] = field(default_factory=list)
+    disk: int = 0
 
     @property
     def memory(self) -> int:
-        """Memory that targets and masks take in a training, bytes."""
+        """Memory that targets and masks take in a training run, bytes."""
         if not DATASET_FORMATS[self.format].in_memory:
             return 0
         columns = 2 * len(self.spec.targets) * self.spec.columns
@@ -56,80 +71,92 @@ class Report:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """Collect everything but the structures one by one."""
-        made = self.spec
-        used = self.split_of >= 0
-        facts = self.catalogue.facts
-        zeros = self.catalogue.zeros(made.reference)
-        trusted = self.catalogue.trusted(made)
-        missing, fermi = facts["missing"], facts["fermi"] - zeros
-        off = np.flatnonzero(used & (np.abs(missing) > self.tolerance))
-        bits = np.bitwise_or.reduce(facts["elements"][used], axis=0)
-        number = int(bits[0]) | int(bits[1]) << 64
+        """Everything but the structures one by one."""
+        spec, rows, used = self.spec, self.index.rows, self.split_of >= 0
+        zeros = self.index.zeros(spec.reference)
+        trusted = self.index.trusted(spec)
+        missing, fermi = rows["missing"], rows["fermi"] - zeros
+        numbers, compositions = self.index.labels("composition")
+        elements = set().union(
+            *(Formula(compositions[i]).count() for i in np.unique(numbers[used]))
+        )
         return {
             "structures": int(used.sum()),
             "splits": {
                 name: int((self.split_of == i).sum()) for i, name in enumerate(SPLITS)
             },
-            "atoms": int(facts["atoms"][used].sum()),
-            "elements": [
-                symbol for z, symbol in enumerate(chemical_symbols) if number >> z & 1
-            ],
+            "split": self._leaks(),
+            "atoms": int(rows["atoms"][used].sum()),
+            "elements": sorted(elements, key=chemical_symbols.index),
             "grid": {
-                "first": float(made.grid.energies[0]),
-                "last": float(made.grid.energies[-1]),
-                "spacing": made.grid.spacing,
-                "size": made.grid.size,
-                "extra_targets": made.extra_targets,
-                "reference": made.reference,
+                "first": float(spec.grid.energies[0]),
+                "last": float(spec.grid.energies[-1]),
+                "spacing": spec.grid.spacing,
+                "size": spec.grid.size,
+                "extra_targets": spec.extra_targets,
+                "reference": spec.reference,
             },
-            "lowest_state": _range((facts["lowest"] - zeros)[used]),
+            "lowest_state": _range((rows["lowest"] - zeros)[used]),
             "trusted_limit": _range(trusted[used]),
             "fermi_level": _range(fermi[used & ~np.isnan(fermi)]),
             "trusted_beyond_grid": int(
-                (trusted[used] > made.grid.energies[-1] + made.grid.spacing).sum()
+                (trusted[used] > spec.grid.energies[-1] + spec.grid.spacing).sum()
             ),
             "trusted_below_fermi_level": int((trusted[used] < fermi[used]).sum()),
+            "without_neutral_level": int(
+                np.isnan(rows["neutral"][used]).sum()
+                if spec.reference == "neutral"
+                else 0
+            ),
             "electrons": {
                 "tolerance": self.tolerance,
                 "checked": int((~np.isnan(missing[used])).sum()),
                 "cannot_be_checked": int(np.isnan(missing[used]).sum()),
                 "off": [
-                    {
-                        "source": self.catalogue.sources[facts["record"][i]],
-                        "number": int(facts["number"][i]),
-                        "electrons": float(facts["electrons"][i]),
-                        "states": float(facts["electrons"][i] - missing[i]),
-                    }
-                    for i in off
+                    self._named(
+                        i,
+                        electrons=float(rows["electrons"][i]),
+                        states=float(rows["electrons"][i] - missing[i]),
+                    )
+                    for i in np.flatnonzero(used & (np.abs(missing) > self.tolerance))
                 ],
+                "valences": spec.valences,
+                "disagree": list(self._disagreeing()),
             },
-            "unreadable": [each._asdict() for each in self.catalogue.unreadable],
+            "duplicates": [
+                self._named(i, same_as=self._named(self.best[i]))
+                for i in np.flatnonzero(self.best != np.arange(len(rows)))
+            ],
+            "unread": self.unread,
+            "unreadable": [each._asdict() for each in self.index.unreadable],
             "left_out": [each._asdict() for each in self.problems],
+            "warnings": self.warnings,
             "memory": self.memory,
             "disk": self.disk,
         }
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Describe one structure after the other."""
-        made = self.spec
-        zeros = self.catalogue.zeros(made.reference)
-        trusted = self.catalogue.trusted(made)
-        numbers, names = self.catalogue.labels("material")
+        zeros = self.index.zeros(self.spec.reference)
+        trusted = self.index.trusted(self.spec)
+        numbers, names = self.index.labels("material")
         for i in np.flatnonzero(self.split_of >= 0):
-            row = self.catalogue.facts[i]
-            yield {
-                "source": self.catalogue.sources[row["record"]],
-                "number": int(row["number"]),
-                "material": names[numbers[i]],
-                "split": SPLITS[self.split_of[i]],
-                "atoms": int(row["atoms"]),
-                "lowest_state": _json(row["lowest"] - zeros[i]),
-                "trusted_limit": _json(trusted[i]),
-                "fermi_level": _json(row["fermi"] - zeros[i]),
-                "electrons": _json(row["electrons"]),
-                "missing_electrons": _json(row["missing"]),
-            }
+            row = self.index.rows[i]
+            yield self._named(
+                i,
+                material=names[numbers[i]],
+                split=SPLITS[self.split_of[i]],
+                family=int(self.families[i]),
+                atoms=int(row["atoms"]),
+                mesh=int(row["mesh"]),
+                bands=int(row["bands"]),
+                lowest_state=_json(row["lowest"] - zeros[i]),
+                trusted_limit=_json(trusted[i]),
+                fermi_level=_json(row["fermi"] - zeros[i]),
+                electrons=_json(row["electrons"]),
+                missing_electrons=_json(row["missing"]),
+                fingerprint=[_json(value) for value in row["fingerprint"]],
+            )
 
     def write(self, path: Path) -> None:
         """
@@ -146,23 +173,26 @@ class Report:
             file.write("\n  ]\n}\n")
 
     def lines(self) -> Iterator[str]:
-        """Say it to people."""
-        told = self.summary
-        grid, electrons = told["grid"], told["electrons"]
+        """Write the summary as lines for the terminal."""
+        summary = self.summary
+        grid, electrons = summary["grid"], summary["electrons"]
         parts = ", ".join(
             f"{count} {name.removesuffix('_set')}"
-            for name, count in told["splits"].items()
+            for name, count in summary["splits"].items()
         )
-        yield f"structures    {told['structures']} ({parts}), {told['atoms']} atoms"
-        yield f"elements      {' '.join(told['elements'])}"
+        yield (
+            f"structures    {summary['structures']} ({parts}), {summary['atoms']} atoms"
+        )
+        yield f"split         {summary['split']['description']}"
+        yield f"elements      {' '.join(summary['elements'])}"
         yield (
             f"grid          {grid['size']} energies from {grid['first']:.2f} to "
             f"{grid['last']:.2f} eV in steps of {grid['spacing']:g} eV, and "
             f"{grid['extra_targets']} extra; zero: {grid['reference']}"
         )
         for name in ("lowest_state", "trusted_limit", "fermi_level"):
-            if told[name] is not None:
-                low, high = told[name]
+            if summary[name] is not None:
+                low, high = summary[name]
                 words = name.replace("_", " ")
                 yield f"{words:<14}{low:.2f} to {high:.2f} eV"
         yield (
@@ -171,58 +201,158 @@ class Report:
             f"{electrons['cannot_be_checked']} cannot be checked (no Fermi level or "
             "no number of electrons)"
         )
-        held = (
-            f"{told['memory'] / 1e6:.1f} MB of memory"
-            if told["memory"]
-            else ("read from disk batch by batch")
+        if electrons["valences"]:
+            found = (f"{e} {n:g}" for e, n in electrons["valences"].items())
+            yield f"valences      {', '.join(found)}"
+        memory = (
+            f"{summary['memory'] / 1e6:.1f} MB of memory"
+            if summary["memory"]
+            else "read from disk batch by batch"
         )
-        yield f"size          {told['disk'] / 1e6:.1f} MB on disk; in training: {held}"
-        if told["trusted_beyond_grid"]:
+        disk = summary["disk"] / 1e6
+        yield f"size          {disk:.1f} MB on disk; in training: {memory}"
+        if summary["unread"]:
+            kinds = (f"{number} {kind}" for kind, number in summary["unread"].items())
+            yield f"not read      {', '.join(kinds)}"
+        yield from self._warnings()
+
+    def _warnings(self) -> Iterator[str]:
+        """Write everything that the user should look at."""
+        summary = self.summary
+        yield from (f"warning: {text}" for text in self.warnings)
+        if summary["split"]["leaked"]:
             yield (
-                f"warning: {told['trusted_beyond_grid']} structures could be trusted "
-                "beyond the end of the grid, where they are cut"
+                f"warning: {summary['split']['leaked']} structures in validation or "
+                "test have a near relative in training, which makes errors look small"
             )
-        if told["trusted_below_fermi_level"]:
+        if summary["without_neutral_level"]:
             yield (
-                f"warning: {told['trusted_below_fermi_level']} structures are not "
+                f"warning: {summary['without_neutral_level']} structures have no "
+                "number of electrons; their zero is the Fermi level of the code"
+            )
+        if summary["trusted_beyond_grid"]:
+            yield (
+                f"warning: {summary['trusted_beyond_grid']} structures could be "
+                "trusted beyond the end of the grid, where they are cut"
+            )
+        if summary["trusted_below_fermi_level"]:
+            yield (
+                f"warning: {summary['trusted_below_fermi_level']} structures are not "
                 "trusted up to their Fermi level; compute more bands"
             )
-        yield from _shown(
+        electrons = summary["electrons"]
+        yield from _examples(
             "off in their number of electrons",
-            [
-                f"{each['source']}, structure {each['number']}: "
+            electrons["off"],
+            lambda each: (
                 f"{each['states']:.3f} states up to the Fermi level for "
                 f"{each['electrons']:g} electrons"
-                for each in electrons["off"]
-            ],
+            ),
         )
-        yield from _shown(
-            "cannot be read",
-            [f"{each['source']}: {each['reason']}" for each in told["unreadable"]],
+        yield from _examples(
+            "with other electrons than their elements have elsewhere (charged, or "
+            "computed with other pseudopotentials)",
+            electrons["disagree"],
+            lambda each: f"{each['electrons']:g} instead of {each['expected']:g}",
         )
-        yield from _shown(
-            "left out",
-            [
-                f"{each['source']}, structure {each['number']}: {each['reason']}"
-                for each in told["left_out"]
-            ],
+        yield from _examples(
+            "the same structure as another one, and not used",
+            [each for each in summary["duplicates"] if self._is_left_out(each)],
+            lambda each: "same structure as {source}, structure {number}".format(
+                **each["same_as"]
+            ),
         )
+        for what, problems in (
+            ("cannot be read", self.index.unreadable),
+            ("left out", self.problems),
+        ):
+            yield from _grouped(what, problems)
+
+    def _is_left_out(self, duplicate: dict[str, Any]) -> bool:
+        return bool(self.split_of[duplicate["structure"]] < 0)
+
+    def _named(self, structure: Any, **more: Any) -> dict[str, Any]:
+        """Describe a structure by its origin."""
+        source, number = self.index.where(int(structure))
+        return {
+            "structure": int(structure),
+            "source": source,
+            "number": number,
+            **more,
+        }
+
+    def _disagreeing(self) -> Iterator[dict[str, Any]]:
+        """List structures with other electrons than their elements have elsewhere."""
+        numbers, compositions = self.index.labels("composition")
+        expected = np.array(
+            [count_electrons(each, self.spec.valences or {}) for each in compositions]
+        )[numbers]
+        electrons = self.index.rows["electrons"]
+        off = (np.abs(electrons - expected) > 1e-3) & (self.split_of >= 0)
+        for i in np.flatnonzero(off):
+            yield self._named(
+                i, electrons=float(electrons[i]), expected=float(expected[i])
+            )
+
+    def _leaks(self) -> dict[str, Any]:
+        """Describe the split, and how many held-out structures a random one leaks."""
+        used = self.split_of >= 0
+        _, family, sizes = np.unique(
+            self.families[used], return_inverse=True, return_counts=True
+        )
+        in_training = np.bincount(
+            family[self.split_of[used] == 0], minlength=len(sizes)
+        )
+        leaked = int((in_training[family] > 0)[self.split_of[used] > 0].sum())
+        alone = (1 - self.fractions[0]) ** (sizes - 1)
+        random = 1 - float((alone * sizes).sum() / sizes.sum())
+        return {
+            "description": f"{self.grouping}; {len(sizes)} families of near relatives; "
+            f"a random split would leave {random:.0%} of the held-out structures with "
+            "one in training",
+            "grouping": self.grouping,
+            "families": len(sizes),
+            "leaked": leaked,
+            "leaked_at_random": round(random, 4),
+        }
 
 
-def _shown(what: str, problems: list[str]) -> Iterator[str]:
-    """Say how many problems of a kind there are, and show some."""
-    if problems:
-        yield f"warning: {len(problems)} {what}"
-        yield from (f"  {problem}" for problem in problems[:SHOWN])
-        if len(problems) > SHOWN:
-            yield f"  ... all {len(problems)} are in report.json"
+def _examples(
+    what: str, structures: list[dict[str, Any]], describe: Callable[[Any], str]
+) -> Iterator[str]:
+    """Count the structures of a kind, and show some."""
+    if structures:
+        yield f"warning: {len(structures)} {what}"
+        for each in structures[:SHOWN]:
+            where = f"{each['source']}, structure {each['number']}"
+            yield f"  {where}: {describe(each)}"
+        if len(structures) > SHOWN:
+            yield f"  ... all {len(structures)} are in report.json"
+
+
+def _grouped(what: str, problems: list[Problem]) -> Iterator[str]:
+    """Count problems, and show each reason with its number and one example."""
+    if not problems:
+        return
+    yield f"warning: {len(problems)} {what}"
+    kinds: dict[str, list[Problem]] = {}
+    for each in problems:
+        # Numbers and names differ from file to file where the reason is the same.
+        kind = re.sub(r"[-\d.]+", "#", each.reason.split(", got ")[0])
+        kinds.setdefault(kind, []).append(each)
+    ordered = sorted(kinds.values(), key=len, reverse=True)
+    for alike in ordered[:SHOWN]:
+        times = f"{len(alike)} times, for example " if len(alike) > 1 else ""
+        yield f"  {times}{alike[0]}"
+    if len(ordered) > SHOWN:
+        yield f"  ... all {len(problems)} are in report.json"
 
 
 def _range(values: np.ndarray) -> list[float] | None:
-    """Find the smallest and the largest, if there is any."""
+    """Find the smallest and the largest value, if there is any."""
     return [float(values.min()), float(values.max())] if len(values) else None
 
 
 def _json(value: float) -> float | None:
-    """Say in JSON, which has no NaN, that a number is not known."""
+    """Convert a number to JSON, which has no NaN."""
     return None if np.isnan(value) else round(float(value), 6)
