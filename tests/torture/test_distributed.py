@@ -118,7 +118,7 @@ def test_equal_shares_are_the_joined_batch(tmp_path, amount, tally):
 
 
 def test_unequal_shares_weigh_processes_equally(tmp_path, only_torture, tally):
-    """What docs/trusting.md says: a structure in a small share counts for more."""
+    """A structure in a small share counts for more, as docs/developing.md says."""
     shares = split(6, 2)
     found = distributed_gradient(shares, tmp_path / "unequal")
     each = torch.stack([gradient_of(share) for share in shares])
