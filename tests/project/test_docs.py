@@ -136,7 +136,7 @@ def accept(given, piece):
 
 
 class TestShell:
-    """Every command is one that is there, with options that it has."""
+    """Every command on the pages exists, with its options."""
 
     @pytest.mark.parametrize("code", blocks("bash"))
     def test_commands(self, code, monkeypatch):
@@ -196,7 +196,7 @@ class TestShell:
 
 
 class Parsed(Exception):
-    """A command line has been parsed, which is all that is wanted of it."""
+    """A command line has been parsed; the command need not run."""
 
 
 def parse(run, program):
@@ -227,14 +227,14 @@ def test_extras_that_are_named_are_there():
 
 def test_the_message_of_a_mistyped_option():
     """The README shows it, with lines broken."""
-    with pytest.raises(ValueError) as told:
+    with pytest.raises(ValueError) as error:
         validate_hypers(
             MaskedDOSHypers,
             {"int_wieght": 1},
             loss_type="masked_dos",
             target="mtt::dos",
         )
-    assert str(told.value) == " ".join(block("text", "README.md").split())
+    assert str(error.value) == " ".join(block("text", "README.md").split())
 
 
 def test_the_table_of_options_is_complete():
