@@ -1,10 +1,10 @@
-# Everything runs in a virtual environment of its own, made on first use.
+# Everything runs in a virtual environment, made on first use.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Processes that tests run in, each on one core and with one file of tests at a time.
+# Processes that run tests, each on one core and with one test file at a time.
 JOBS ?= 2
-# What `make torture` draws its random cases from.
+# Seed of the random cases of `make torture`.
 SEED ?= 0
 # Options of `make matrix`: other interpreters, releases of torch, and so on.
 MATRIX ?=
@@ -14,14 +14,14 @@ MATRIX ?=
 help:
 	@echo "make demo    train on the shipped data, draw predicted against computed DOS"
 	@echo "make test    run the test suite"
-	@echo "make torture try to break it, for hours; make test does a share of this"
+	@echo "make torture hours of attempts to break it; make test does a share"
 	@echo "make matrix  test with other versions of metatrain; part of make torture"
 	@echo "make docs    build the site, with its examples, in docs/_build/html"
-	@echo "make dist    build and check what a release uploads, in dist"
+	@echo "make dist    build and check the files of a release, in dist"
 	@echo "make bench   time the loss against metatrain's, on one thread"
 	@echo "make lint    check style and types"
 	@echo "make format  apply the style"
-	@echo "make clean   remove the environment and all that the above made"
+	@echo "make clean   remove the environment and all outputs of the above"
 
 $(VENV)/installed: pyproject.toml constraints.txt src/metatrain_dos.pth src/metatrain_dos_startup.py
 	$(PYTHON) -m venv $(VENV)
@@ -29,7 +29,7 @@ $(VENV)/installed: pyproject.toml constraints.txt src/metatrain_dos.pth src/meta
 	    --constraint constraints.txt --editable ".[test,lint]"
 	@touch $@
 
-# What only some targets need, so that the others stay quick to set up.
+# Extras of single targets, so that the others stay quick to set up.
 $(VENV)/installed-%: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	    --constraint constraints.txt --editable ".[$*]"

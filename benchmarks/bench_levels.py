@@ -2,8 +2,9 @@
 Compare Fermi levels and gaps of DOS with those of the eigenvalues they come from.
 
 ``python bench_levels.py`` does it for the computed DOS of the shipped data, and
-``python bench_levels.py MODEL TEST.XYZ`` for what a model predicts for structures that
-``mtt-dos prepare`` has taken from them. The tables of docs/predicting.md are from here.
+``python bench_levels.py MODEL TEST.XYZ`` for the predictions of a model for structures
+that ``mtt-dos prepare`` has taken from them. The tables of docs/predicting.md are from
+here.
 """
 
 import argparse
@@ -24,7 +25,7 @@ DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
 
 
 class Levels:
-    """Hold what eigenvalues say of some structures, ``(structures,)`` each, eV."""
+    """Levels of some structures from eigenvalues, ``(structures,)`` each, eV."""
 
     def __init__(self, calculations):
         self.electrons = np.array([each.n_electrons for each in calculations])
@@ -38,7 +39,7 @@ class Levels:
 
 
 def describe(levels, fermi, gap):
-    """Say in one line how good Fermi levels and gaps are."""
+    """Summarise the errors of Fermi levels and gaps in one line."""
     metals = levels.gap < 0
     inside = (levels.highest < fermi) & (fermi < levels.lowest)
     off = np.abs(fermi - levels.fermi)[metals]
@@ -80,7 +81,7 @@ def computed(calculations):
 
 
 def predicted(calculations, model, structures):
-    """Compare what a model predicts, on the axis of each calculation."""
+    """Compare the predictions of a model, on the axis of each calculation."""
     frames = ase.io.read(structures, ":")
     known = {_key(each.atoms): each for each in calculations}
     levels = Levels([known[_key(frame)] for frame in frames])

@@ -1,9 +1,9 @@
 """
 Time the loss against metatrain's, side by side in one process.
 
-Every round runs all rivals one after the other, so that whatever else the machine is
-doing meets them alike; medians over the rounds are compared. Where a process happens to
-have its memory makes some 10 % of difference, so the base case is timed in several.
+Every round runs all rivals one after the other, so that other load on the machine
+affects them alike; medians over the rounds are compared. The placement of a process in
+memory changes times by some 10 %, so the base case is timed in several processes.
 Prints tables, writes ``loss.csv`` and ``loss.png``.
 """
 
@@ -39,7 +39,7 @@ SLOW = "masked_dos (metatrain 2026.2.1)"
 
 def settle_allocator():
     """
-    Bring the memory allocator to where the first step of any model brings it.
+    Bring the memory allocator into its state after the first step of any model.
 
     The C library keeps freed memory up to twice the size of the largest block (of at
     most 32 MiB) that it has seen freed, and returns the rest to the system. In a
@@ -50,10 +50,10 @@ def settle_allocator():
 
 def clock(device):
     """
-    Choose what to measure with.
+    Choose a clock.
 
-    On one thread of a quiet machine, the time of the processor is what goes by. On a
-    busy one, it leaves out what others take, and they take more from longer calls.
+    On one thread of a quiet machine, processor time equals wall time. On a busy one, it
+    excludes the time of other processes.
     """
     alone = device == "cpu" and torch.get_num_threads() == 1
     return time.process_time if alone else time.perf_counter

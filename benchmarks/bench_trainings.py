@@ -1,14 +1,18 @@
 """
-Train one network with several losses, and compare what they have learned.
+Train one network with several losses.
 
-Everything but the loss, and the columns it wants, is the same: the shipped data, the
-split, the network, its first weights, the number of steps. It is done twice: with
-energies as the code printed them, which agree among structures because one code and
-one set of pseudopotentials made them all, and with the energies of each structure moved
-by a constant of its own, as they are between codes, pseudopotentials and vacuum levels.
+This comparison is confounded: PET clips gradients, the losses differ in scale by a
+factor of 200, and one learning rate serves all. It cannot rank losses;
+docs/does-it-matter.md explains why, and what it can still show.
 
-Trainings that are finished are not run again, so that this may be interrupted. Compare
-them afterwards with ``compare_trainings.py``.
+Data, split, network, initial weights and number of steps are the same for all.
+Everything is run twice: with energies as the code printed them, which agree because one
+code and one set of pseudopotentials made them all, and with the energies of each
+structure moved by a random constant, as between codes, pseudopotentials and vacuum
+levels.
+
+Finished training runs are not repeated, so this may be interrupted. Compare them with
+``compare_trainings.py``.
 """
 
 import argparse
@@ -55,13 +59,13 @@ TRAINING = {
 @dataclass(frozen=True)
 class Run:
     """
-    Name one training.
+    Describe one training run.
 
     :param condition: ``consistent`` or ``moved`` energies
-    :param name: what the tables call the loss
+    :param name: name of the loss in the tables
     :param seed: of the first weights and the order of the structures
     :param loss: options of the loss
-    :param reference: what energies are relative to
+    :param reference: energy reference
     :param extra_targets: columns of padding
     :param training: options of the training that are not those of all
     """
@@ -110,7 +114,7 @@ def rivals(condition, seed):
 
 
 def comparison(seed):
-    """List the trainings that compare losses."""
+    """List the training runs that compare losses."""
     for condition in ("moved", "consistent"):
         yield ours(condition, seed)
         yield ours(condition, seed, int_weight=0.01)
@@ -118,7 +122,7 @@ def comparison(seed):
 
 
 def sweeps(seeds):
-    """List the trainings that look for good options, the most telling first."""
+    """List the training runs that scan options, the most informative first."""
     for seed in seeds:
         for int_weight in (0, 1e-3):
             yield ours("moved", seed, int_weight=int_weight)
@@ -159,7 +163,7 @@ def calculations(condition):
 
 
 def divided(condition):
-    """Split the data, each material alike; the same split for all trainings."""
+    """Split the data, each material alike; the same split for all runs."""
     found = calculations(condition)
     materials = [calculation.atoms.info["material"] for calculation in found]
     strata = np.unique(materials, return_inverse=True)[1]
@@ -171,7 +175,7 @@ def divided(condition):
 
 
 def write(run, folder, epochs):
-    """Write the data set and the options file of a training."""
+    """Write the data set and the options file of a run."""
     splits = divided(run.condition)
     spec = TargetSpec.covering(
         [calculation for part in splits.values() for calculation in part],
@@ -205,7 +209,7 @@ def write(run, folder, epochs):
 
 
 def predict(folder, subset):
-    """Evaluate the best model of a training; save one row for each structure."""
+    """Evaluate the best model of a run; save one row for each structure."""
     from metatomic.torch import ModelOutput
     from metatomic_ase import MetatomicCalculator
 
@@ -246,7 +250,7 @@ def main():
     parser.add_argument(
         "--only", choices=["comparison", "sweeps"], help="leave the others out"
     )
-    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument("--predict", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.predict:

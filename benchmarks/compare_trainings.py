@@ -1,5 +1,5 @@
 """
-Compare what ``bench_trainings.py`` has trained, by one yardstick for all losses.
+Compare the models of ``bench_trainings.py`` by the same errors for all losses.
 
 Each prediction may slide anywhere along its target, with zeros around it, which is at
 least what any of the losses allows in training; the shift is chosen as the losses that
@@ -42,7 +42,7 @@ def errors(folder, calculations):
     """
     Compare the predictions of a test set with their targets.
 
-    :param folder: folder of a training
+    :param folder: folder of a run
     :param calculations: those of the test set
     :return: each of ``ERRORS``, and ``atoms``, ``(structures,)``
     """
@@ -88,14 +88,14 @@ def level(dos, energies, electrons):
 
 
 def collect(output):
-    """Compare what is trained: ``{condition: {training: {seed: errors}}}``."""
+    """Compare the models: ``{condition: {run: {seed: errors}}}``."""
     found = defaultdict(lambda: defaultdict(dict))
     for condition in CONDITIONS:
         calculations = divided(condition)["test_set"]
         for done in sorted(output.glob(f"{condition}/*/*/done.json")):
             name, seed = done.parent.parts[-2:]
             found[condition][name][int(seed)] = errors(done.parent, calculations)
-    # A Fermi level moves with the energies, so that these trainings would be the same.
+    # A Fermi level moves with the energies, so these runs would be the same.
     for name, seeds in found["consistent"].items():
         if "Fermi" in name:
             found["moved"][name] = seeds

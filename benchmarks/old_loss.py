@@ -1,8 +1,9 @@
 """
 Compare the loss term by term with the last ``masked_dos`` of metatrain, 2026.2.1.
 
-It is taken out of its wheel. Prints a table: where both are the same up to rounding,
-and where the old one is wrong. All in float64, on batches as ``mtt train`` has them.
+It is taken out of its wheel. Prints a table of the terms that agree up to rounding, and
+of those in which the old loss is wrong. All in float64, on batches as ``mtt train`` has
+them.
 """
 
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ def batch(number):
 
 def compare(old_class):
     """
-    Compute what both say.
+    Compute both.
 
     :param old_class: metatrain's class
     :return: the rows of the table

@@ -132,7 +132,7 @@ class Case:
 
         def run():
             self.leaf.grad = None
-            # what a model hands over is not a leaf
+            # the output of a model is not a leaf
             predictions = {NAME: tensor_map(self.leaf * 1.0)}
             loss_function(predictions, targets, self.mask).backward()
 

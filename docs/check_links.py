@@ -1,8 +1,8 @@
 """
 Check the links of the built site: ``python docs/check_links.py docs/_build/html``.
 
-Pages, files and headings that are linked to must be there. What leads out of the site
-must lead to one of the places that are listed here, as nothing can follow it offline.
+Linked pages, files and headings must exist. Links that leave the site must lead to one
+of the addresses listed here, because nothing can follow them offline.
 """
 
 import sys
@@ -25,7 +25,7 @@ OUTSIDE = (
 
 class Page(HTMLParser):
     """
-    Collect what a page links to, and what can be linked to on it.
+    Collect the links and the anchors of a page.
 
     :param path: HTML file
     """

@@ -50,13 +50,12 @@ python_use_unqualified_type_names = True
 add_module_names = False
 viewcode_follow_imported_members = False
 
-# A reference to something of ours that is nowhere on the site is a mistake. Types of
-# others are linked where `elsewhere.py` knows them.
+# A reference to one of our names that is not on the site is a mistake. Types of other
+# projects are linked where `elsewhere.py` knows them.
 nitpicky = True
 nitpick_ignore_regex = [("py:class", r"(?!metatrain_dos).*|.*\.(Loss|Schema)")]
 
-# Options have the types that they have in an options file; what checks them is for the
-# code alone.
+# Show the types of options as in an options file, without their validators.
 MaskedDOSHypers.__annotations__ = typing.get_type_hints(MaskedDOSHypers)
 MaskedDOSHypers.__signature__ = inspect.Signature(
     inspect.Parameter(
@@ -72,7 +71,7 @@ MaskedDOSHypers.__signature__ = inspect.Signature(
 # needs no network and gives the same site everywhere.
 intersphinx_mapping = elsewhere.write_inventories(DOCS / "_build" / "inventories")
 
-# The gallery runs in a copy, so that what examples write does not end up among them.
+# The gallery runs in a copy, so that the output of examples does not end up among them.
 # The README of the data would make the data a gallery of its own.
 EXAMPLES = DOCS / "_build" / "examples"
 for script in EXAMPLES.glob("*.py"):  # of examples that have another name now

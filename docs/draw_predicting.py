@@ -19,7 +19,7 @@ MATERIAL = "MgO"
 
 
 class Insulator:
-    """Hold the DOS of a calculation, and what is known of its levels."""
+    """The DOS of a calculation, and its levels."""
 
     def __init__(self):
         calculation = next(

@@ -60,10 +60,10 @@ WIDTH = 6.0
 
 class Scene:
     """
-    Hold a target, its mask, and a stand-in for a prediction, all of one material.
+    A target, its mask, and a stand-in for a prediction, all of one material.
 
-    The prediction is the DOS of another structure of the material, whose energies have
-    been moved: a good one, that is, by a model with another energy zero.
+    The prediction is the DOS of another structure of the material, with its energies
+    moved, as a good model with another energy zero would predict it.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Scene:
         ]
         self.calculation, other = same[1], same[4]
         covering = TargetSpec.covering([self.calculation]).grid
-        # Some columns that are not trusted belong into the picture.
+        # Some untrusted columns belong in the picture.
         self.grid = EnergyGrid(covering.origin, H, covering.size + 60)
         bands, weights = self.calculation.eigenvalues, self.calculation.kpoint_weights
         target = density_of_states(bands, weights, self.grid).sum(0)
@@ -180,7 +180,7 @@ def draw_shift(scene, colors):
 
 
 def draw_mask(scene, colors):
-    """The same calculation with fewer bands: what is missing, and what is masked."""
+    """The same calculation with fewer bands: its missing states and its mask."""
     figure, (panel,) = panels(1, 3.0)
     bands = scene.calculation.eigenvalues
     fewer = bands[..., :-4]

@@ -1,8 +1,8 @@
 """
-Draw the figure of the page on the training log, from the train.csv of a real training.
+Draw the figure of the training log, from the train.csv of a real training run.
 
-``python docs/draw_training_log.py`` draws ``training-log.csv``; that is the training of
-the quick start, with 60 epochs.
+``python docs/draw_training_log.py`` draws ``training-log.csv``: 60 epochs on the
+example data.
 """
 
 import csv
@@ -34,7 +34,7 @@ def read(path):
 
 def draw(log, colors):
     """
-    Draw what the loss is made of, and the shifts.
+    Draw the shares of the terms, and the shifts.
 
     :param log: arrays by name
     :param colors: as in ``draw_theory``

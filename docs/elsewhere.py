@@ -1,4 +1,4 @@
-"""Where other projects document what our pages mention."""
+"""Addresses in the documentation of other projects, for links from our pages."""
 
 import zlib
 from pathlib import Path
@@ -92,7 +92,7 @@ def write_inventories(folder: Path) -> dict[str, tuple[str, str]]:
     """
     Write the inventories that Sphinx would otherwise fetch.
 
-    :param folder: where to, made if it is not there
+    :param folder: destination, created if necessary
     :return: value of ``intersphinx_mapping``
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -18,11 +18,11 @@ FIGURE = """
 
 def show_saved_figures(block, block_vars, gallery_conf, **options):
     """
-    Move PNG files that the last block of an example has written into the page.
+    Move the PNG files that the last block of an example wrote into the page.
 
     :param block: kind of the block, its code and its first line; not used
-    :param block_vars: what sphinx-gallery knows about the block
-    :param gallery_conf: what sphinx-gallery knows about the gallery
+    :param block_vars: sphinx-gallery's variables of the block
+    :param gallery_conf: sphinx-gallery's configuration
     :return: reST that shows the figures
     """
     site = Path(gallery_conf["src_dir"])

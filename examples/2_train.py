@@ -22,7 +22,7 @@ parser.add_argument("--epochs", type=int, default=20)
 epochs = parser.parse_args().epochs
 
 # %%
-# For research, leave the section ``model`` out: metatrain's defaults are a good start.
+# For research, start without the section ``model``, from metatrain's defaults.
 
 options = OmegaConf.load("dos/options.yaml")
 options.architecture.model = {
@@ -44,21 +44,19 @@ options.architecture.training.update(
 )
 
 # %%
-# The default weight of the cumulative term, 2.0, lets it outweigh the DOS itself early
-# in a training, and this one ends early.
+# The rest of the options is as ``prepare`` wrote it.
 
-options.architecture.training.loss["mtt::dos"].int_weight = 0.01
 OmegaConf.save(options, "dos/options.yaml")
 print(OmegaConf.to_yaml(options.architecture.training))
 
 # %%
-# Now train. The errors that metatrain prints are those of the unaligned prediction, and
-# say nothing about a DOS; the loss does.
+# Now train. The errors that metatrain prints are those of the unaligned prediction and
+# mean nothing for a DOS; watch the loss instead.
 
 run("mtt", "train", "options.yaml", cwd="dos", show="INFO")
 
 # %%
-# ``mtt train`` keeps the numbers in a table, too.
+# ``mtt train`` also writes the numbers to a table.
 
 *_, table = sorted(Path("dos/outputs").glob("*/*/train.csv"))
 with table.open() as file:

@@ -38,8 +38,8 @@ print(
 )
 
 # %%
-# The same from Python, for figures of one's own. A prediction has as many columns as
-# the target in the file, those of the padding included.
+# The same from Python, for your own figures. A prediction has as many columns as the
+# target in the file, including the padding.
 
 model = DOSModel.load("dos/model.pt")
 axis = find_axis(model)

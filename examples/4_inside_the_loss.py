@@ -2,9 +2,9 @@
 Look inside the loss
 ====================
 
-What the loss makes of one prediction: the shift, the terms, and the gradient that a
-model is trained with. No model is needed for that: the DOS of one structure of GaAs,
-moved by 3 eV, plays the prediction of the DOS of another one.
+Follow one prediction through the loss: its shift, its terms, and the gradient that
+trains a model. No model is needed: the DOS of one structure of GaAs, moved by 3 eV,
+stands in for a prediction of the DOS of another.
 """
 
 import matplotlib.pyplot as plt

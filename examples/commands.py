@@ -1,4 +1,4 @@
-"""What the examples share."""
+"""Helpers of the examples."""
 
 import os
 import re
@@ -13,7 +13,7 @@ DATA = Path(__file__).parent / "data" / "structures.xyz"
 
 def run(*command, show="", cwd=".", **environment):
     """
-    Run a command that was installed with this Python, and print what it prints.
+    Run a command that was installed with this Python, and show its output.
 
     :param command: name of the command, and its arguments
     :param show: regular expression; lines without it are printed only after a failure
@@ -34,7 +34,7 @@ def run(*command, show="", cwd=".", **environment):
     with process:
         for line in process.stdout:
             lines.append(line)
-            # Bars that move are for a terminal.
+            # Moving progress bars are for a terminal.
             if re.search(show, line) and "%|" not in line:
                 print(line, end="", flush=True)
     if process.returncode:

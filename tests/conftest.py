@@ -35,7 +35,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--torture",
         action="store_true",
-        help="do all of what tests/torture does by default only a small share of",
+        help="run all of tests/torture, of which the default is a small share",
     )
 
 
@@ -64,7 +64,7 @@ def amount(request):
 
 @pytest.fixture(scope="session")
 def only_torture(amount):
-    """Skip what has no small share."""
+    """Skip a test that has no small share."""
     if not amount(False, True):
         pytest.skip("in make torture only")
 
@@ -78,7 +78,7 @@ def seed(request):
 
 @pytest.fixture(scope="session")
 def tally(request):
-    """Count what has been tried, for the list at the end."""
+    """Count attempts, for the list at the end."""
     counts = request.config.stash[COUNTS]
 
     def add(what, number=1):

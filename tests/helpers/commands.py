@@ -9,12 +9,12 @@ from pathlib import Path
 
 ZYGOTE = Path(__file__).parents[1] / "torture" / "zygote.py"
 READING = Path(__file__).parents[1] / "torture" / "reading.py"
-# Above what the interpreter needs with everything imported. What is read has a few kB.
+# On top of the interpreter with everything imported. Inputs have a few kB.
 MEMORY = 300 * 2**20
 
 
 class Command:
-    """Run ``mtt-dos`` in a folder; give its exit status and what it printed."""
+    """Run ``mtt-dos`` in a folder; return its exit status and output."""
 
     def __init__(self, process, folder):
         self.process = process
@@ -45,7 +45,7 @@ def running(folder):
 
 @contextmanager
 def reading():
-    """Start the process that reads files, and says what it made of them."""
+    """Start the process that reads files and reports the results."""
     with _server(READING) as process:
 
         def read(path, data=False):
@@ -64,7 +64,7 @@ def _server(script):
 
 
 def snapshot(folder):
-    """Remember every file below a folder, and what is in it."""
+    """Record every file below a folder, with its content."""
     found = {}
     for path in sorted(folder.rglob("*")):
         is_plain = path.is_file() and not path.is_symlink()

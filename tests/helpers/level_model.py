@@ -23,7 +23,7 @@ CHOICES = TargetSpec(EnergyGrid(-12.0, 0.05, 441), extra_targets=40)
 LEVELS = {
     1: ([-5.0, 1.0], [2.0, 2.0]),
     6: ([-9.0, -5.5, 1.5], [2.0, 2.0, 2.0]),
-    11: ([-3.0 + 0.1 * i for i in range(60)], [0.2] * 60),  # as good as a metal
+    11: ([-3.0 + 0.1 * i for i in range(60)], [0.2] * 60),  # a metal, in effect
 }
 
 

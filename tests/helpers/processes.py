@@ -10,9 +10,9 @@ from pathlib import Path
 
 BIN = Path(sys.executable).parent
 
-# Importing torch and metatrain takes longer than most of what is run here. It is done
-# once: processes are forks of one that has imported them, and has run the start-up
-# file. Where there is no fork, every process imports for itself.
+# Importing torch and metatrain takes longer than most runs here, so it is done once:
+# processes are forks of one that has imported them and has run the start-up file. Where
+# there is no fork, every process imports for itself.
 CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
 PROCESSES = multiprocessing.get_context("forkserver" if CAN_FORK else "spawn")
 if CAN_FORK:

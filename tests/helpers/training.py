@@ -1,4 +1,4 @@
-"""Small trainings that several test modules use."""
+"""Small training runs for several test modules."""
 
 from helpers.paths import STRUCTURES
 from omegaconf import OmegaConf
@@ -17,7 +17,7 @@ TINY_PET = {
     "num_attention_layers": 1,
     "num_gnn_layers": 1,
 }
-"""Options of a model that trains in seconds; what it learns does not matter."""
+"""Options of a model that trains in seconds; its quality does not matter."""
 
 
 MODELS = {

@@ -184,7 +184,7 @@ run("gpaw-spinors", hydrogen, (1, 1, 2), 4, convergence=two, occupations=smeared
 
 
 def main(work: Path, new_gpaw: str) -> None:
-    """Make all outputs in a folder, and pack what the tests read."""
+    """Make all outputs in a folder, and pack those that the tests read."""
     work.mkdir(parents=True, exist_ok=True)
     for symbol in ("H", "Al", "Si"):
         text = gth_file(symbol, POTENTIALS.read_text())
@@ -232,7 +232,7 @@ def espresso(work, name, calculation, control, system, positions, kpoints):
 
 
 def run(work: Path, command: list[str]) -> str:
-    """Run one program on one core; return what it printed."""
+    """Run one program on one core; return its output."""
     environment = {"OMP_NUM_THREADS": "1", "OMPI_MCA_ess_singleton_isolated": "1"}
     done = subprocess.run(
         command,

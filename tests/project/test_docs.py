@@ -1,20 +1,18 @@
-"""What the documentation shows is what the package does."""
+"""The package does what its documentation shows."""
 
 import argparse
-import dataclasses
 import re
-import shlex
 import sys
 
 import pytest
+from helpers.pages import PAGES, block, code_blocks, commands
 from helpers.paths import PROJECT
 from helpers.processes import in_process, run_python
 from omegaconf import OmegaConf
 
 from metatrain_dos.commands.check import check
 from metatrain_dos.commands.main import METATRAIN_COMMANDS, main
-from metatrain_dos.data.dataset import SPLITS, training_options
-from metatrain_dos.data.target_spec import TargetSpec
+from metatrain_dos.data.dataset import SPLITS
 from metatrain_dos.loss.options import MaskedDOSHypers, validate_hypers
 
 
@@ -25,35 +23,17 @@ else:
 
 
 OWN_LOSS = PROJECT / "examples" / "own_loss"
-PAGES = [
-    *(PROJECT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
-    PROJECT / "examples" / "data" / "README.md",
-    *sorted((PROJECT / "docs").glob("*.md")),
-    PROJECT / "docs" / "api" / "index.md",
-]
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
 
 
-def blocks(language, pages=PAGES):
+def blocks(language, without=None):
     """Collect the code blocks of a language, each with its page and number."""
-    fence = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
     return [
         pytest.param(code, id=f"{page.relative_to(PROJECT)}-{i}")
-        for page in pages
-        for i, code in enumerate(fence.findall(page.read_text("utf-8")))
+        for page in PAGES
+        if page != PROJECT / str(without)
+        for i, code in enumerate(code_blocks(language, page.read_text("utf-8")))
     ]
-
-
-def block(language, page, number=0):
-    """Look up one code block."""
-    return blocks(language, [PROJECT / page])[number].values[0]
-
-
-def commands(code):
-    """Split a piece of shell into commands, each a list of words."""
-    lines = code.replace("\\\n", " ").splitlines()
-    parts = [part for line in lines for part in re.split(r"&&|\|\|", line)]
-    return [words for part in parts if (words := shlex.split(part, comments=True))]
 
 
 @pytest.mark.parametrize("code", blocks("python"))
@@ -78,32 +58,34 @@ def test_entry_points_are_in_our_group(text):
     assert group in PYPROJECT["project"]["entry-points"]
 
 
+PREPARE = 2
+"""Number of the block of shell on that page with the way to a model."""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Do what the quick start does before it trains."""
+    """Prepare the data set of the page Start."""
     folder = tmp_path_factory.mktemp("quickstart")
     (folder / "examples").symlink_to(PROJECT / "examples")
-    prepare, *_ = commands(block("bash", "docs/quickstart.md"))
+    prepare, *_ = commands(block("bash", "docs/start.md", PREPARE))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         main(prepare[1:])
     return folder
 
 
-class TestQuickStart:
+class TestStart:
     def test_nothing_is_wrong(self, folder, monkeypatch, capsys):
         monkeypatch.chdir(folder / "dos")
-        _, enter, wanted, _ = commands(block("bash", "docs/quickstart.md"))
+        _, enter, wanted, _ = commands(block("bash", "docs/start.md", PREPARE))
         assert enter == ["cd", "dos"] and wanted[:2] == ["mtt-dos", "check"]
         assert check(wanted[2]) == 0
-        assert capsys.readouterr().out == block("text", "docs/quickstart.md")
+        assert capsys.readouterr().out == block("text", "docs/start.md")
 
-    def test_what_a_wrong_option_is_told(self, folder, monkeypatch, capsys):
-        """The page on the check shows what it prints, with lines broken."""
+    def test_a_finding(self, folder, monkeypatch, capsys):
+        """The page on data shows the finding, with lines broken."""
         monkeypatch.chdir(folder / "dos")
-        healthy, wrong = (block("text", "docs/checking.md", i) for i in (0, 1))
-        assert check("options.yaml") == 0
-        assert capsys.readouterr().out == healthy
+        wrong = block("text", "docs/preparing-data.md")
         options = OmegaConf.load("options.yaml")
         options.architecture.training.loss["mtt::dos"].extra_targets = 300
         OmegaConf.save(options, "wrong.yaml")
@@ -111,20 +93,13 @@ class TestQuickStart:
         printed = capsys.readouterr().out.replace("wrong.yaml", "options.yaml")
         assert " ".join(wrong.split()) in " ".join(printed.split())
 
-    @pytest.mark.parametrize("text", blocks("yaml"))
+    @pytest.mark.parametrize("text", blocks("yaml", without="docs/training.md"))
     def test_metatrain_takes_the_yaml(self, text, folder):
         """Every piece of an options file goes into the one that was prepared."""
         piece = OmegaConf.to_container(OmegaConf.create(text))
         if "loss" in piece:
             piece = {"architecture": {"training": piece}}
         given = OmegaConf.to_container(OmegaConf.load(folder / "dos" / "options.yaml"))
-        if "mtt::dos_up" in text:
-            made = TargetSpec.read(folder / "dos" / "grid.json")
-            made = dataclasses.replace(made, spin_resolved=True)
-            files = {name: given[name]["systems"]["read_from"] for name in SPLITS}
-            given = training_options(made, files)
-        if "name" in piece.get("architecture", {}):
-            del given["architecture"]  # of another architecture
         status, printed = in_process(accept, given, piece, folder=folder / "dos")
         assert status == 0, printed
 
@@ -161,7 +136,7 @@ def accept(given, piece):
 
 
 class TestShell:
-    """Every command is one that is there, with options that it has."""
+    """Every command on the pages exists, with its options."""
 
     @pytest.mark.parametrize("code", blocks("bash"))
     def test_commands(self, code, monkeypatch):
@@ -221,7 +196,7 @@ class TestShell:
 
 
 class Parsed(Exception):
-    """A command line has been parsed, which is all that is wanted of it."""
+    """A command line has been parsed; the command need not run."""
 
 
 def parse(run, program):
@@ -250,20 +225,20 @@ def test_extras_that_are_named_are_there():
             assert extra in PYPROJECT["project"]["optional-dependencies"], page
 
 
-def test_what_a_mistake_is_told():
+def test_the_message_of_a_mistyped_option():
     """The README shows it, with lines broken."""
-    with pytest.raises(ValueError) as told:
+    with pytest.raises(ValueError) as error:
         validate_hypers(
             MaskedDOSHypers,
             {"int_wieght": 1},
             loss_type="masked_dos",
             target="mtt::dos",
         )
-    assert str(told.value) == " ".join(block("text", "README.md").split())
+    assert str(error.value) == " ".join(block("text", "README.md").split())
 
 
 def test_the_table_of_options_is_complete():
-    text = (PROJECT / "docs" / "options.md").read_text("utf-8")
+    text = (PROJECT / "docs" / "theory.md").read_text("utf-8")
     row = r"^\| `(\w+)` \|[^|]*\|[^|]*\| `?([^|`]*)`? \|"
     rows = dict(re.findall(row, text, re.MULTILINE))
     fields = dict(MaskedDOSHypers.model_fields)

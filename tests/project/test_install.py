@@ -49,7 +49,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory, wheel):
-    """Make a virtual environment and install the wheel with all that it needs."""
+    """Make a virtual environment and install the wheel with its dependencies."""
     folder = tmp_path_factory.mktemp("fresh")
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"

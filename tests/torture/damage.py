@@ -35,8 +35,8 @@ def damaged(content, *labels):
     Damage some content in up to three places.
 
     :param content: bytes of a file
-    :param labels: what the choices depend on, such as a seed and a number
-    :return: the bytes, and what was done to them
+    :param labels: labels that determine the choices, such as a seed and a number
+    :return: the bytes, and a description of the damage
     """
     rng = random.Random(" ".join(map(str, labels)))
     done = []

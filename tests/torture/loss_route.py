@@ -60,7 +60,7 @@ class Outcome:
     :param stage: the last step that was reached: ``read``, ``validate``, ``construct``
         or ``accepted``
     :param error: what was raised there
-    :param section: what the text says, if it could be read
+    :param section: content of the text, if it could be read
     :param losses: the losses that were made
     """
 
@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def passes_through_us(self):
-        """Whether the error came out of this package, or out of what it called."""
+        """Whether the error was raised in this package or below it."""
         frames = traceback.extract_tb(self.error.__traceback__) if self.error else []
         return any(
             "metatrain_dos" in frame.filename and frame.name != "check_first"

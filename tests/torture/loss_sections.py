@@ -1,15 +1,15 @@
-"""Make ``loss:`` sections as text, and say what is wrong with them."""
+"""Make ``loss:`` sections as text, and state their mistakes."""
 
 import math
 import re
 from random import Random
 
 
-# --------------------------------------------------------- what sections are like
+# ------------------------------------------------------------- kinds of sections
 
 
 def _pieces(text):
-    """Split what is written between bars and line ends."""
+    """Split a text at bars and line ends."""
     return re.split(r" *\| *|\n", text.strip("\n"))
 
 
@@ -159,7 +159,7 @@ def wrong_options(section):
 
 
 def _is_allowed(key, value):
-    """Say whether an option is as the table in the docs has it."""
+    """Check an option against the table in the docs."""
     if key == "reduction":
         return value in ("mean", "sum") if isinstance(value, str) else False
     if key == "gradients":

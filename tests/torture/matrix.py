@@ -51,11 +51,11 @@ NEEDS_TORCH = ("metatensor-torch", "metatrain", "torch")
 
 
 class FailedError(Exception):
-    """A command did not succeed; the last lines of what it said."""
+    """A command failed; the last lines of its output."""
 
 
 def run(*command, **environment):
-    """Run a command in the project, away from its sources; return what it says."""
+    """Run a command in the project, away from its sources; return its output."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     done = subprocess.run(
         [str(part) for part in command],
@@ -78,7 +78,7 @@ def build(folder):
 
 
 def needed_without_torch(wheel):
-    """List what the wheel needs apart from torch and what is made on it."""
+    """List the dependencies of the wheel apart from torch and those built on it."""
     with zipfile.ZipFile(wheel) as content:
         (name,) = (n for n in content.namelist() if n.endswith("/METADATA"))
         text = content.read(name).decode()

@@ -128,7 +128,7 @@ def _limit():
 
 
 def _answer(pipe, answer):
-    """Answer, and end without what the interpreter does at its end."""
+    """Answer, and end without the cleanup of the interpreter."""
     with os.fdopen(pipe, "w") as stream:
         json.dump(answer, stream)
     os._exit(0)

@@ -118,7 +118,7 @@ def test_damage_for_commands(command, folder, amount, seed, tally, kind):
 
 @pytest.fixture
 def refused(command, folder, amount, tally):
-    """Demand of commands that they name what they cannot read."""
+    """Require that commands name the file that they cannot read."""
 
     def refused(kind, name, both=False):
         before = snapshot(folder)

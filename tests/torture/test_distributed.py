@@ -43,7 +43,7 @@ def gradient_of(share, wrap=lambda model: model, reduction="mean"):
     Make a PET, always the same, and compute the gradient of its loss.
 
     :param share: indices of the structures
-    :param wrap: puts the model into what a process of a distributed training has
+    :param wrap: wraps the model as a process of a distributed run does
     :return: the gradient of all parameters, ``(parameters,)``
     """
     torch.manual_seed(0)
@@ -118,7 +118,7 @@ def test_equal_shares_are_the_joined_batch(tmp_path, amount, tally):
 
 
 def test_unequal_shares_weigh_processes_equally(tmp_path, only_torture, tally):
-    """What docs/trusting.md says: a structure in a small share counts for more."""
+    """A structure in a small share counts for more, as docs/developing.md says."""
     shares = split(6, 2)
     found = distributed_gradient(shares, tmp_path / "unequal")
     each = torch.stack([gradient_of(share) for share in shares])
@@ -135,8 +135,8 @@ def test_sums_are_divided_by_the_number_of_processes(tmp_path, only_torture, tal
     tally("processes that trained together", 2)
 
 
-# metatrain asks for NCCL and a GPU. All else is its own: what it reads from SLURM, how
-# it shares the data out, how it wraps the model, and what it adds up.
+# metatrain asks for NCCL and a GPU. Everything else is its own: the variables of SLURM,
+# the shares of the data, the wrapper of the model, and the sums over processes.
 ON_CPUS = """
 import sys
 import torch

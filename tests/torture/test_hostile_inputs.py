@@ -30,7 +30,7 @@ def test_prepare_refuses(command, tmp_path, tally, name):
     tally("hostile files for `prepare`")
 
 
-# ------------------------------------------------------- names, and what is no file
+# ---------------------------------------------------- names, pipes and devices
 
 
 @pytest.fixture

@@ -218,7 +218,7 @@ def test_predictions(command, folder, amount, tally):
 
 
 def test_outputs_that_are_links(command, folder, only_torture):
-    """A link to nothing is replaced; what it leads to is not made."""
+    """A dangling link is replaced; its destination is not created."""
     outside = folder / "outside"
     outside.mkdir()
     (folder / "report").symlink_to("outside/report")

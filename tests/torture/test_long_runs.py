@@ -1,4 +1,4 @@
-"""What only long trainings would show: leaks, kills, restarts, and other machines."""
+"""Long training runs: leaks, kills, restarts, and other machines."""
 
 import math
 import os
@@ -157,7 +157,7 @@ def uninterrupted(request, only_torture, tmp_path_factory):
 
 
 def kill_in_the_middle(folder):
-    """Start a training and kill it with SIGKILL; return what it had logged."""
+    """Start a training run and kill it with SIGKILL; return its log."""
     process = subprocess.Popen(**command(folder))
     deadline = time.monotonic() + 600
     while not list(folder.glob(f"outputs/*/*/model_{KILLED_AFTER}.ckpt")):
@@ -195,7 +195,7 @@ def test_killed_and_restarted(uninterrupted, tmp_path, tally):
     start = min(mended)
     assert list(mended) == list(range(start, EPOCHS)) and start >= KILLED_AFTER
     assert rate == pytest.approx(RATE * (1 + math.cos(math.pi * start / EPOCHS)) / 2)
-    # All else is restored, so that what follows is the same to the last printed digit.
+    # All else is restored, so the rest is the same to the last printed digit.
     assert mended == {epoch: expected[epoch] for epoch in mended}
 
     found, rate = restart(folder)
@@ -205,7 +205,7 @@ def test_killed_and_restarted(uninterrupted, tmp_path, tally):
     assert found[EPOCHS - 1][0] < expected[0][0]
     pairs = [(found[epoch][0], expected[epoch][0]) for epoch in found]
     print(f"largest difference: {max(abs(a / b - 1) for a, b in pairs):.2%}")
-    tally("trainings killed and restarted", 2)
+    tally("training runs killed and restarted", 2)
 
 
 def test_checkpoints_need_no_plugin(uninterrupted, tally):

@@ -21,7 +21,7 @@ LONGEST = 1000
 
 
 def judge(text, outcome):
-    """Check what has become of a section, and say in one word what that is."""
+    """Check the fate of a section, and name it in one word."""
     error = outcome.error
     assert not isinstance(error, TimeoutError), "a hang"
     if outcome.stage == "read":

@@ -2,7 +2,7 @@
 Copies of metatrain that have changed where we hook in.
 
 Users read one sentence that says what to install, and train with other losses. The
-changes are made in the source of the installed metatrain, which all else is.
+changes are made in a copy of the installed source.
 """
 
 import os

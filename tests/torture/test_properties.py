@@ -144,7 +144,7 @@ def tried(tally):
     return lambda: tally("examples of properties of the loss")
 
 
-# -------------------------------------------------------------------- what is allowed
+# ---------------------------------------------------------------- allowed inputs
 
 
 def largest(case, i):
@@ -288,13 +288,13 @@ def test_moved_predictions(compute, case, data, tried):
     back = data.draw(st.integers(0, extra - front), "zeros behind")
     case.p[..., :front] = 0
     case.p[..., case.p.shape[-1] - back :] = 0
-    # One stays: the trapezoidal rule halves what is in the first column.
+    # One stays: the trapezoidal rule halves the first column.
     move = data.draw(st.integers(1 - front, back), "columns to move")
     moved = replace(case, p=torch.roll(case.p, move, -1))
     terms, shift, _ = compute(case)
     found, other_shift, _ = compute(moved)
     for i in range(len(case.p)):
-        # Moved out of what a target can reach, a better place may be gone.
+        # Moved out of the reach of the target, a better position may be gone.
         if 0 <= shift[i] + move <= extra and 0 <= other_shift[i] - move <= extra:
             allowed, _ = rounding(case, i)
             assert abs(terms[i, 0] - found[i, 0]) <= 2 * allowed[0]
@@ -306,7 +306,7 @@ def test_moved_predictions(compute, case, data, tried):
 
 @given(case=cases())
 def test_nothing_to_compare(compute, case, tried):
-    """Without mask there is no error, and what is left is finite."""
+    """Without a trusted point there is no error, and the other terms are finite."""
     empty = replace(case, m=torch.zeros_like(case.m))
     terms, shift, gradient = compute(empty)
     assert (terms[:, [0, 2]] == 0).all() and (shift == 0).all()

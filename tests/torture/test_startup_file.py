@@ -53,7 +53,7 @@ def pip_install(wheel, *where):
 
 
 def add_all_else(site_packages):
-    """Let an installation find what it needs where this environment has it."""
+    """Let an installation use the dependencies of this environment."""
     found = Path(numpy.__file__).parents[1]
     (site_packages / "zz_all_else.pth").write_text(f"{found}\n")
 

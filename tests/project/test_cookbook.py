@@ -1,0 +1,164 @@
+"""Train with every recipe of the cookbook, for two epochs with a tiny model."""
+
+import ase.io
+import numpy as np
+import pytest
+from helpers.pages import code_blocks, commands, sections
+from helpers.paths import STRUCTURES
+from helpers.processes import mtt
+from helpers.training import TINY_PET, losses
+from omegaconf import OmegaConf
+
+from metatrain_dos.commands.main import main
+from metatrain_dos.data.dataset import SPLITS
+
+
+RECIPES = sections("docs/training.md", "Cookbook")
+SHORT = {
+    "architecture": {
+        "model": TINY_PET,
+        "training": {"num_epochs": 2, "batch_size": 4, "log_interval": 1},
+    },
+    "final_eval": False,
+}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """Make a folder with a few calculations, and ``dos/`` with a model of them."""
+    folder = tmp_path_factory.mktemp("cookbook")
+    frames = ase.io.read(STRUCTURES, ":")
+    few = [frame for frame in frames if frame.info["material"] in ("SiC", "BN")]
+    ase.io.write(folder / "calculations.xyz", few)
+    (folder / "calculations.txt").write_text("calculations.xyz\n")
+    (folder / "calculations").mkdir()
+    (folder / "calculations" / "same.xyz").symlink_to("../calculations.xyz")
+    (folder / "new-calculations").symlink_to("calculations")
+    prepare(folder, "mtt-dos prepare calculations/ -o dos/ --split 0.6,0.2,0.2")
+    train(folder / "dos")
+    return folder
+
+
+def prepare(folder, line):
+    """Run a command line of the page in this process, on one core."""
+    [words] = commands(line)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        main([*words[1:], "--workers", "1"])
+
+
+def shell(recipe, number=0):
+    return code_blocks("bash", RECIPES[recipe])[number]
+
+
+def piece(recipe, number=0):
+    return OmegaConf.create(code_blocks("yaml", RECIPES[recipe])[number])
+
+
+def in_all_sets(given):
+    """Repeat for validation and test what a recipe shows for training."""
+    return OmegaConf.merge(given, dict.fromkeys(SPLITS, given.training_set))
+
+
+def train(folder, *pieces, arguments=()):
+    """
+    Merge recipes into the options file of a data set, and train for two epochs.
+
+    Return the log.
+    """
+    options = OmegaConf.merge(OmegaConf.load(folder / "options.yaml"), *pieces, SHORT)
+    OmegaConf.save(options, folder / "recipe.yaml")
+    status, log = mtt("train", "recipe.yaml", *arguments, folder=folder)
+    assert status == 0, log
+    assert np.shape(losses(log)) == (2, 2) and np.isfinite(losses(log)).all(), log
+    return log
+
+
+def change_frames(source, folder, change):
+    """Copy a data set of extended XYZ, and change every structure of it."""
+    folder.mkdir()
+    options = (source / "options.yaml").read_text("utf-8")
+    (folder / "options.yaml").write_text(options)
+    for each in SPLITS:
+        name = OmegaConf.create(options)[each].systems.read_from
+        frames = ase.io.read(source / name, ":")
+        for frame in frames:
+            change(frame)
+        ase.io.write(folder / name, frames)
+    return folder
+
+
+def test_fine_tuning(work):
+    prepare(work, shell("Fine-tuning"))
+    for number in (0, 1):
+        train(work / "new", piece("Fine-tuning", number))
+
+
+@pytest.fixture(scope="module")
+def with_energies(work):
+    """Add an energy to every structure of ``dos/``."""
+
+    def add_energy(frame):
+        frame.info["energy"] = -float(len(frame))
+
+    return change_frames(work / "dos", work / "joint", add_energy)
+
+
+def test_a_dos_beside_an_energy(with_energies):
+    log = train(with_energies, in_all_sets(piece("A DOS beside an energy")))
+    assert "energy RMSE" in log and "mtt::dos DOS term" in log
+
+
+def test_a_dos_for_a_model_of_energies(work, with_energies):
+    energies = in_all_sets(piece("A DOS beside an energy"))
+    del energies.architecture.training.loss["mtt::dos"]
+    options = OmegaConf.merge(OmegaConf.load(with_energies / "options.yaml"), energies)
+    options.architecture.training = {"loss": energies.architecture.training.loss}
+    for each in SPLITS:
+        del options[each].targets["mtt::dos"], options[each].extra_data
+    folder = change_frames(with_energies, work / "energy", lambda frame: None)
+    OmegaConf.save(options, folder / "options.yaml")
+    train(folder)
+    train(work / "dos", piece("A DOS for a model of energies"))
+
+
+def test_per_atom_dos(work):
+    def share_among_atoms(frame):
+        for key in ("dos", "dos_mask"):
+            values = np.asarray(frame.info.pop(key))
+            frame.arrays[key] = np.tile(values, (len(frame), 1))
+
+    folder = change_frames(work / "dos", work / "atoms", share_among_atoms)
+    train(folder, in_all_sets(piece("Per-atom DOS")))
+
+
+def test_spin(work):
+    prepare(work, shell("Spin"))
+    log = train(work / "spin", piece("Spin"))
+    assert "mtt::dos_up DOS term" in log and "mtt::dos_down DOS term" in log
+
+
+def test_large_data_and_clusters(work):
+    recipe = "Large data and clusters"
+    prepare(work, shell(recipe).replace("-o dos/", "-o large/"))
+    [[srun, program, *arguments]] = commands(shell(recipe, 1))
+    assert [srun, program, *arguments[:2]] == ["srun", "mtt", "train", "options.yaml"]
+    train(work / "large", piece(recipe), arguments=arguments[2:])
+    assert list((work / "large").glob("outputs/*/*/model_*.ckpt"))
+
+
+def test_uncertainty(work):
+    options = OmegaConf.load(work / "dos" / "options.yaml")
+    options.architecture = piece("Uncertainty").architecture
+    options.architecture.training.batch_size = 2  # of three structures
+    OmegaConf.save(options, work / "dos" / "llpr.yaml")
+    [[_, *arguments]] = commands(shell("Uncertainty"))
+    status, log = mtt(*arguments, folder=work / "dos")
+    assert status == 0, log
+    assert (work / "dos" / "model-llpr.pt").exists()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_is_tested(recipe):
+    name = "test_" + recipe.lower().replace(" ", "_").replace("-", "_")
+    assert name in globals()
