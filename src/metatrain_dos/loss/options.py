@@ -70,7 +70,7 @@ class MaskedDOSHypers(BaseModel):
     grad_weight: Weight = 1e-4
     """Weight of the smoothness penalty, applied where no target constrains the
     prediction."""
-    int_weight: Weight = 0.01
+    int_weight: Weight = RECOMMENDED_INT_WEIGHT
     """Weight of the error of the integrated density of states. Up to metatrain 2026.2
     it had no default; papers and older options files say 2.0, which outweighs the DOS
     on any axis of more than a few eV."""
