@@ -27,6 +27,8 @@ ONE_EACH = [
     "abinit-molecule_GSR.nc",
     "gpaw-molecule.gpw",
     "vasprun_pstress.xml",
+    "vaspout-opt.h5",
+    "cp2k-spin.out",
     "structures.xyz",
 ]
 """One output of each format."""

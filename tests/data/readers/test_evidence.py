@@ -1,5 +1,6 @@
 """Which numbers of a file are used, and which files are refused although they parse."""
 
+import gzip
 import tracemalloc
 from itertools import pairwise, product
 
@@ -14,6 +15,9 @@ from metatrain_dos.data.calculation import calculation_to_atoms
 from metatrain_dos.data.readers import Calculation, read_calculations
 from metatrain_dos.data.readers._common import BOHR
 from metatrain_dos.data.readers._grids import closest_atoms, is_path
+from metatrain_dos.data.readers._hdf5 import read_hdf5
+from metatrain_dos.data.readers.vaspout import NEEDED, OPTIONAL
+from metatrain_dos.data.readers.vaspout import _from_vaspout as from_arrays
 from metatrain_dos.data.references import missing_electrons
 
 
@@ -405,3 +409,243 @@ def test_other_results_are_kept(tmp_path, unpack):
     np.testing.assert_allclose(
         found.arrays["forces"], calculation.atoms.arrays["forces"], atol=1e-8
     )
+
+
+# ------------------------------------------------------- other outputs of VASP and CP2K
+
+
+def test_vaspout(unpack):
+    # The numbers of tests/outputs/make_vaspout.py
+    calculation = read(unpack("vaspout.h5"))
+    np.testing.assert_array_equal(calculation.eigenvalues, [[[-5, 1], [-4, 2]]])
+    np.testing.assert_allclose(calculation.kpoint_weights, [0.5, 1.5])
+    np.testing.assert_array_equal(calculation.kpoints, [[0, 0, 0], [0.5, 0, 0]])
+    assert calculation.fermi_level == -1.5
+    atoms = calculation.atoms
+    assert atoms.get_chemical_symbols() == ["Si", "Zr"]
+    # of the last step
+    np.testing.assert_allclose(atoms.cell[0], [0, 2.727, 2.727])
+    np.testing.assert_allclose(atoms.get_scaled_positions()[1], [0.25, 0.26, 0.25])
+    assert atoms.info["energy"] == -10
+    np.testing.assert_array_equal(atoms.arrays["forces"], [[0, 0, 1], [0, 0, -1]])
+    np.testing.assert_allclose(np.diag(atoms.info["stress"]), -1 / 160.21766, 1e-6)
+    dense = read(unpack("vaspout-opt.h5"))
+    assert dense.fermi_level == -1.4
+    np.testing.assert_array_equal(dense.kpoints[:, 0], [0, 0.25, 0.5])
+    np.testing.assert_array_equal(dense.eigenvalues[0, :, 0], [-5, -4.5, -4])
+
+
+@pytest.fixture
+def arrays(unpack):
+    """Arrays of a file, for tests to exchange some."""
+    return read_hdf5(unpack("vaspout.h5"), NEEDED, OPTIONAL)
+
+
+def test_vaspout_convergence(arrays):
+    arrays["intermediate/ion_dynamics/electronic_step_converged"][-1] = 1
+    with pytest.raises(ValueError, match=r"expected the last step to have .* got 1; "):
+        from_arrays(arrays)
+    arrays["input/incar/ICHARG"] = np.array(11)
+    assert "energy" not in from_arrays(arrays).atoms.info
+    del arrays["intermediate/ion_dynamics/electronic_step_converged"]  # before 6.5
+    assert from_arrays(arrays).n_electrons == 2
+
+
+def test_vaspout_spinors(arrays):
+    arrays["results/electron_eigenvalues/nelectrons"] = np.array(1.0)
+    arrays["results/electron_dos/ncdij"] = np.array(4)
+    assert from_arrays(arrays).has_spinors
+    arrays["results/electron_dos/ncdij"] = np.array(1)
+    assert not from_arrays(arrays).has_spinors
+    arrays["input/incar/LSORBIT"] = np.array(1)
+    assert from_arrays(arrays).has_spinors
+
+
+def test_vaspout_without_level(arrays):
+    del arrays["results/electron_dos/efermi"]
+    del arrays["results/electron_eigenvalues/nelectrons"]
+    calculation = from_arrays(arrays)
+    assert calculation.fermi_level == -1.5 and calculation.n_electrons == 2
+
+
+def test_vaspout_path(arrays):
+    points = path(G, X, M)
+    group = "results/electron_eigenvalues"
+    arrays[f"{group}/kpoint_coords"] = points
+    arrays[f"{group}/kpoints_symmetry_weight"] = np.full(len(points), 1 / len(points))
+    for name in ("eigenvalues", "fermiweights"):
+        arrays[f"{group}/{name}"] = np.repeat(
+            arrays[f"{group}/{name}"][:, :1], len(points), axis=1
+        )
+    with pytest.raises(ValueError, match="kpoint_coords: expected a grid, got a path"):
+        from_arrays(arrays)
+
+
+EIGENVAL = """    2    2    1    {channels}
+  0.1333597E+02  0.2587511E-09  0.2587511E-09  0.2587511E-09  0.5000000E-15
+  1.000000000000000E-004
+  CAR
+ a system
+     {electrons}     2      2
+
+  0.0000000E+00  0.0000000E+00  0.0000000E+00  0.2500000E+00
+{first}
+
+  0.5000000E+00  0.0000000E+00  0.0000000E+00  0.7500000E+00
+{second}
+"""
+POSCAR = """a comment
+1.0
+0 2.7 2.7
+2.7 0 2.7
+2.7 2.7 0
+Si Ge
+1 1
+Selective dynamics
+direct
+0 0 0 F F F
+0.25 {y} 0.25 T T T
+"""
+OUTCAR = """
+      direct lattice vectors                 reciprocal lattice vectors
+     9.000000000  0.000000000  0.000000000     0.1  0.0  0.0
+     0.000000000  9.000000000  0.000000000     0.0  0.1  0.0
+     0.000000000  0.000000000  9.000000000     0.0  0.0  0.1
+ E-fermi :   3.0     XC(G=0): -13.1912     alpha+bet :-14.7286
+------------------------ aborting loop {end} ----------------
+ E-fermi :  -1.6     XC(G=0): -13.1912     alpha+bet :-14.7286
+ POSITION                                       TOTAL-FORCE (eV/Angst)
+ -----------------------------------------------------------------------------------
+      0.00000      0.00000      0.00000         0.000000      0.000000      0.000000
+      4.50000      4.50000      4.50000         0.000000      0.000000      0.000000
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Write files of a run of VASP; the ending is added to each name."""
+
+    def write(channels=1, electrons=2, ending="", old=False, **files):
+        bands = {
+            1: (" 1 -5.0 1.0\n 2 1.0 0.0", " 1 -4.0 1.0\n 2 2.0 0.0"),
+            2: (" 1 -5 -3 1 0\n 2 1 4 0 0", " 1 -4 -2 1 0\n 2 2 5 0 0"),
+        }[channels]
+        if old:  # without occupations
+            bands = [
+                "\n".join(" ".join(r.split()[: 1 + channels]) for r in b.split("\n"))
+                for b in bands
+            ]
+        text = EIGENVAL.format(
+            channels=channels, electrons=electrons, first=bands[0], second=bands[1]
+        )
+        for name, content in {"EIGENVAL": text, **files}.items():
+            compressed = ending.endswith(".gz")
+            content = content.encode()
+            content = gzip.compress(content) if compressed else content
+            (tmp_path / f"{name}{ending}").write_bytes(content)
+        return tmp_path / f"EIGENVAL{ending}"
+
+    return write
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".relax2", ".relax2.gz"])
+def test_eigenval(run, ending):
+    path = run(ending=ending, POSCAR=POSCAR.format(y=0.25))
+    calculation = read(path)
+    np.testing.assert_array_equal(calculation.eigenvalues, [[[-5, 1], [-4, 2]]])
+    np.testing.assert_allclose(calculation.kpoint_weights, [0.5, 1.5])
+    np.testing.assert_array_equal(calculation.kpoints, [[0, 0, 0], [0.5, 0, 0]])
+    assert calculation.fermi_level == -1.5  # from the occupations
+    assert calculation.n_electrons == 2
+    assert calculation.atoms.get_chemical_symbols() == ["Si", "Ge"]
+    assert not calculation.atoms.constraints
+
+
+def test_eigenval_channels_and_spinors(run):
+    spin = read(run(channels=2, electrons=1, POSCAR=POSCAR.format(y=0.25)))
+    np.testing.assert_array_equal(spin.eigenvalues[1], [[-3, 4], [-2, 5]])
+    np.testing.assert_allclose(spin.kpoint_weights, [0.25, 0.75])
+    spinors = read(run(electrons=1, POSCAR=POSCAR.format(y=0.25)))
+    assert spinors.has_spinors
+    # Without occupations, nothing tells of spinors, nor where the levels end.
+    old = read(run(old=True, POSCAR=POSCAR.format(y=0.25)))
+    assert not old.has_spinors and old.fermi_level is None
+
+
+def test_eigenval_level_of_other_files(run):
+    files = {"POSCAR": POSCAR.format(y=0.25)}
+    doscar = "\n".join([*["x"] * 5, "  17.1  -34.1  301      -1.2      1.0", "0 0 0"])
+    assert read(run(**files, DOSCAR=doscar)).fermi_level == -1.2
+    outcar = OUTCAR.format(end="because EDIFF is reached")
+    calculation = read(run(**files, DOSCAR=doscar, OUTCAR=outcar))
+    assert calculation.fermi_level == -1.6
+    # whose structure is the last that was computed
+    np.testing.assert_allclose(calculation.atoms.positions[1], [4.5] * 3)
+    np.testing.assert_allclose(calculation.atoms.cell.lengths(), [9] * 3)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "POSCAR: expected it or CONTCAR beside EIGENVAL, got neither"),
+        (
+            {"POSCAR": POSCAR.format(y=0.25), "CONTCAR": POSCAR.format(y=0.26)},
+            "CONTCAR: expected the structure of POSCAR, got another",
+        ),
+        ({"POSCAR": POSCAR.replace("Si Ge\n", "")}, "names of the elements in its six"),
+        (
+            {
+                "POSCAR": POSCAR.format(y=0.25),
+                "OUTCAR": OUTCAR.format(end="EDIFF was not reached (unconverged)"),
+            },
+            "OUTCAR: expected the last step to reach EDIFF",
+        ),
+    ],
+)
+def test_eigenval_other_content(run, files, message):
+    with pytest.raises(ValueError, match=rf"EIGENVAL: .*({message})"):
+        read(run(**files))
+
+
+def test_eigenval_cut(run):
+    path = run(POSCAR=POSCAR.format(y=0.25))
+    path.write_text(path.read_text()[:-30])
+    with pytest.raises(ValueError, match=r"EIGENVAL: .* 2 bands each, got 4 lines"):
+        read(path)
+
+
+def test_eigenval_beside_better_files(run, tmp_path):
+    path = run(POSCAR=POSCAR.format(y=0.25))
+    (tmp_path / "vasprun.xml.gz").touch()
+    with pytest.raises(ValueError, match=r"EIGENVAL: expected no vasprun.* beside it"):
+        read(path)
+
+
+def test_cp2k_prints_the_same(unpack):
+    silicon = read(unpack("cp2k-silicon.out"))
+    first = [-6.223477, 1.249224, 4.159803, 4.341088]  # eV, in another column
+    np.testing.assert_allclose(silicon.eigenvalues[0, 0, :4], first, atol=3e-5)
+    assert silicon.fermi_level == pytest.approx(6.135918, abs=3e-5)
+    np.testing.assert_allclose(silicon.kpoints[:2], [[-0.25] * 3, [-0.25, -0.25, 0.25]])
+    np.testing.assert_allclose(
+        silicon.atoms.get_scaled_positions()[1], [0.25, 0.26, 0.25], atol=1e-6
+    )
+    assert silicon.atoms.info["energy"] == pytest.approx(-7.861347947667 * 27.2113862)
+    gamma = read(unpack("cp2k-gamma.out"))
+    assert gamma.kpoint_weights == [2] and gamma.fermi_level > 7
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"PROGRAM ENDED", b"", "PROGRAM ENDED: expected at the end"),
+        (b"SCF run converged", b"SCF run NOT converged", "got 0 that did and 1 that"),
+        (b"EIGENVALUES AND OCC", b"", "eigenvalues: expected in the output, got none"),
+        (b"MO|      4 ", b"MO|      x ", "occupations: expected 8 electrons, got 6; "),
+        (b"2.000000\n", b"********\n", "eigenvalues: expected numbers, got '[*]{8}"),
+    ],
+)
+def test_cp2k_other_content(unpack, old, new, message):
+    path = unpack("cp2k-silicon.out", old, new)
+    with pytest.raises(ValueError, match=rf"cp2k-silicon\.out: .*({message})"):
+        read(path)

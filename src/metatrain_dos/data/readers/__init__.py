@@ -13,10 +13,13 @@ from ...utils.files import refuse_special_file
 from ..calculation import Calculation, calculation_to_atoms
 from ._common import calculation_from_ase
 from .abinit import read_abinit_gsr
+from .cp2k import read_cp2k
+from .eigenval import read_eigenval
 from .espresso import read_espresso_text, read_espresso_xml
 from .extxyz import read_extxyz
 from .gpaw import read_gpw
 from .vasp import read_vasprun
+from .vaspout import read_vaspout
 
 
 __all__ = [
@@ -28,10 +31,13 @@ __all__ = [
     "find_reader",
     "read_abinit_gsr",
     "read_calculations",
+    "read_cp2k",
+    "read_eigenval",
     "read_espresso_text",
     "read_espresso_xml",
     "read_extxyz",
     "read_gpw",
+    "read_vaspout",
     "read_vasprun",
 ]
 
@@ -45,11 +51,14 @@ class Reader(NamedTuple):
     :param read: function from a path to one calculation, or to several
     :param mark: text near the beginning of every such file; empty where the name is
         enough
+    :param unless: names of better files of the same run, beside which a file is not
+        read
     """
 
     patterns: tuple[str, ...]
     read: Callable[[Path], Calculation | Iterator[Calculation]]
     mark: bytes = b""
+    unless: tuple[str, ...] = ()
 
     def fits(self, name: str) -> bool:
         """Tell whether a file of that name may be read."""
@@ -62,11 +71,17 @@ READERS = {
     "Quantum ESPRESSO": Reader(("*.xml*",), read_espresso_xml, b":espresso"),
     "Quantum ESPRESSO folder": Reader(("*.save",), read_espresso_xml),
     "VASP": Reader(("*.xml*",), read_vasprun, b"<modeling"),
+    "VASP HDF5": Reader(("vaspout*.h5*",), read_vaspout),
     "GPAW": Reader(("*.gpw",), read_gpw),
     "ABINIT": Reader(("*_gsr.nc",), read_abinit_gsr),
     "extended XYZ": Reader(("*xyz",), read_extxyz),
     "Quantum ESPRESSO text": Reader(
         ("*.out*", "*.pwo*", "*.log*"), read_espresso_text, b"Program PWSCF"
+    ),
+    "CP2K": Reader(("*.out*", "*.log*"), read_cp2k, b"PROGRAM STARTED AT"),
+    # vasprun.xml and vaspout.h5 of the same run have all digits and more checks.
+    "VASP text": Reader(
+        ("eigenval*",), read_eigenval, unless=("vasprun*.xml*", "vaspout*.h5*")
     ),
 }
 """
@@ -91,7 +106,12 @@ def find_reader(path: str | Path) -> Reader | None:
     :return: the reader; ``None`` for files of another kind
     """
     path = Path(path)
-    fitting = [row for row in READERS.values() if row.fits(path.name)]
+    fitting = [
+        row
+        for row in READERS.values()
+        if row.fits(path.name)
+        and not any(any(path.parent.glob(pattern)) for pattern in row.unless)
+    ]
     if any(row.mark for row in fitting):
         try:
             refuse_special_file(path)
@@ -132,6 +152,9 @@ def _no_reader(name: str) -> str:
             f"expected output of {' or '.join(fitting)}, got other content; check "
             "whether the run began, and with which code"
         )
+    better = [file for row in READERS.values() if row.fits(name) for file in row.unless]
+    if better:
+        return f"expected no {' or '.join(better)} beside it; give that file instead"
     known = ", ".join(
         f"{' '.join(row.patterns)} ({format})" for format, row in READERS.items()
     )

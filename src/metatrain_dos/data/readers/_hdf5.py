@@ -50,7 +50,7 @@ def read_hdf5(
 def _array(file: Any, name: str, size: int) -> np.ndarray:
     """Read an array, whose header may claim more than a file of that size holds."""
     variable = file[name]
-    if variable.dtype.kind not in "iufS":
+    if variable.dtype.kind not in "iufSO":
         raise InputError(f"{name}: expected numbers or text, got {variable.dtype}")
     if variable.size * variable.dtype.itemsize > LARGEST_RATIO * size:
         raise InputError(
