@@ -107,9 +107,9 @@ def write_splits(
         atoms = index.rows["atoms"][split_of == number]
         if format == "memmap" and len(atoms) and atoms.max() == 1:
             raise ValueError(
-                f"format: expected a structure of several atoms in the {name}, got only "
-                "single atoms, whose targets metatrain takes for targets of atoms in the "
-                "memmap format; use --format zip"
+                f"format: expected a structure of several atoms in the {name}, got "
+                "only single atoms, whose targets metatrain takes for targets of atoms "
+                "in the memmap format; use --format zip"
             )
     keys = (*info_keys(spec), *results)
     counts = {
