@@ -11,6 +11,7 @@ from .. import __version__
 
 COMMANDS = {
     "prepare": "turn finished calculations into a data set that `mtt train` trains on",
+    "show": "draw a structure of a data set, with its mask and source",
     "check": "find whatever would spoil a training run before it starts",
     "evaluate": "measure the errors of a trained model after alignment",
     "predict": "predict DOS, Fermi levels and gaps with a trained model",

@@ -33,6 +33,7 @@ from ..data.target_spec import TargetSpec
 from ..figures import plot_trusted_ranges
 from ..figures.style import default_settings
 from ..utils.atomic import atomic_folder
+from ..utils.compressed import plain_name
 from ..utils.text import shorten
 from .prepare_arguments import GRID_OPTIONS
 from .prepare_arguments import add_arguments as add_arguments
@@ -200,7 +201,7 @@ def _split(
     known = np.concatenate([old_splits, np.full(len(sources), -1)])
     same = same_structures(fingerprints)
     # Extended XYZ may have anything in one file, outputs have the steps of one run.
-    names = [name.lower().endswith("xyz") for name in index.sources]
+    names = [plain_name(name).lower().endswith("xyz") for name in index.sources]
     is_run = ~np.array(names)[sources]
     own = np.arange(len(is_new)) + len(index.sources)
     own[is_new] = np.where(is_run, sources, own[is_new])

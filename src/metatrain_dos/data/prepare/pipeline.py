@@ -103,6 +103,14 @@ def write_splits(
             "energy: expected an energy in every structure, but some have none; leave "
             "--energy out, or these structures"
         )
+    for number, name in enumerate(SPLITS):
+        atoms = index.rows["atoms"][split_of == number]
+        if format == "memmap" and len(atoms) and atoms.max() == 1:
+            raise ValueError(
+                f"format: expected a structure of several atoms in the {name}, got "
+                "only single atoms, whose targets metatrain takes for targets of atoms "
+                "in the memmap format; use --format zip"
+            )
     keys = (*info_keys(spec), *results)
     counts = {
         name: int((split_of == number).sum()) for number, name in enumerate(SPLITS)

@@ -1,0 +1,142 @@
+"""
+Draw one structure of a data set: its DOS, the energies at which that is trusted, and
+the calculation that it comes from.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.prepare.pipeline import SOURCES_FILE
+from ..data.target_spec import TargetSpec
+
+
+# Number of the report -> name on the terminal and unit.
+NUMBERS = {
+    "family": ("family", ""),
+    "mesh": ("k-points", " in the full mesh"),
+    "bands": ("bands", ""),
+    "electrons": ("electrons", ""),
+    "missing_electrons": ("missing", " electrons up to the Fermi level"),
+    "lowest_state": ("lowest state", " eV"),
+    "trusted_limit": ("trusted up to", " eV"),
+    "fermi_level": ("Fermi level", " eV"),
+    "kpoint_error": ("k-point error", " of the DOS"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """
+    Add the arguments of the command.
+
+    :param parser: parser of the command
+    """
+    parser.add_argument(
+        "dataset", type=Path, metavar="DATASET", help="folder that `prepare` has made"
+    )
+    parser.add_argument(
+        "index",
+        type=int,
+        metavar="INDEX",
+        help="number of the structure in its set, counted from 0",
+    )
+    parser.add_argument(
+        "--set",
+        dest="split",
+        choices=["training", "validation", "test"],
+        default="training",
+        help="set of the structure (default %(default)s)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FIGURE",
+        help="figure to write (default: SET-INDEX.png, here)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """
+    Run the command.
+
+    :param arguments: parsed command line
+    """
+    split, index = arguments.split, arguments.index
+    output = arguments.output or Path(f"{split}-{index}.png")
+    try:
+        for line in show(arguments.dataset, f"{split}_set", index, output):
+            print(line)
+    except (OSError, ValueError) as error:
+        sys.exit(f"mtt-dos show: {error}")
+
+
+def show(folder: Path, split: str, index: int, output: Path) -> Iterator[str]:
+    """
+    Draw a structure.
+
+    :param folder: folder of the data set
+    :param split: ``training_set``, ``validation_set`` or ``test_set``
+    :param index: number of the structure in it
+    :param output: figure to write
+    :return: description, line by line
+    :raises ValueError: if there is no such structure
+    """
+    # Imported here because `mtt-dos --help` should not wait for torch.
+    from ..data.options_file import OptionsFile
+    from ..data.samples import samples
+    from ..data.sections import read_sections
+    from ..figures.style import default_settings
+    from ..figures.target import plot_target
+
+    spec = TargetSpec.read(folder / "grid.json")
+    sections = read_sections(OptionsFile.read(folder / "options.yaml"), split)
+    targets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    formula = ""
+    for name in spec.targets:
+        found = samples(sections[0], name) if sections and index >= 0 else iter(())
+        sample = next(islice(found, max(index, 0), None), None)
+        if sample is None:
+            raise ValueError(
+                f"index: expected the number of a structure in the {split}, got "
+                f"{index}; {folder / SOURCES_FILE} lists them"
+            )
+        mask = np.ones_like(sample.target) if sample.mask is None else sample.mask
+        targets[name] = sample.target[0], mask[0] > 0.5
+        formula = str(sample.atoms.get_chemical_formula())
+    row = _find_row(folder, split, index)
+    with default_settings():
+        title = f"{split} {index}: {formula}"
+        plot_target(spec.energies, targets, title, row.get("fermi_level")).savefig(
+            output, dpi=150
+        )
+    yield f"{'structure':<15}{title}"
+    yield f"{'source':<15}{_find_source(folder, split, index)}"
+    for key, (name, unit) in NUMBERS.items():
+        if row.get(key) is not None:
+            yield f"{name:<15}{row[key]:g}{unit}"
+    yield f"{'figure':<15}{output}"
+
+
+def _find_source(folder: Path, split: str, index: int) -> str:
+    """Look up the calculation that a structure comes from."""
+    with (folder / SOURCES_FILE).open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["split"] == split and row["index"] == str(index):
+                return f"{row['source']}, structure {row['number']}"
+    raise ValueError(f"{folder / SOURCES_FILE}: expected {split} {index}, found none")
+
+
+def _find_row(folder: Path, split: str, index: int) -> dict[str, Any]:
+    """Look up the numbers of a structure in the report."""
+    content = json.loads((folder / "report.json").read_text("utf-8"))
+    rows = (row for row in content["trusted_ranges"] if row["split"] == split)
+    found: dict[str, Any] = next(islice(rows, index, None))
+    return found
