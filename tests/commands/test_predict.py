@@ -13,6 +13,7 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 from ase.calculators.calculator import all_properties
+from ase.units import kB
 from helpers.level_model import CHOICES, write_model
 
 from metatrain_dos import DOSCalculator
@@ -136,7 +137,7 @@ def test_the_calculator_is_the_same(folder, structures, tmp_path, zero):
         energies, dos = calculator.get_dos(atoms)
         np.testing.assert_array_equal(energies, found["dos_energies"][i])
         np.testing.assert_array_equal(dos, found["dos"][i])
-        for name in calculator.implemented_properties:
+        for name in found.keys() - {"formula"}:
             np.testing.assert_array_equal(calculator.results[name], found[name][i])
         assert calculator.get_property("gap", atoms) == found["gap"][i]
     # Energies are relative to what is asked for.
@@ -205,7 +206,11 @@ def test_one_number_for_all(folder, structures, tmp_path, capsys):
 def test_without_electrons_there_is_still_a_dos(folder, tmp_path, capsys):
     structures, output = tmp_path / "structures.xyz", tmp_path / "out.npz"
     ase.io.write(structures, [Atoms("C"), Atoms("Na")])
-    predict(folder, structures, "-o", output)
+    message = 'electrons: expected .* give --valences "C=... Na=..."'
+    with pytest.raises(SystemExit, match=message):
+        predict(folder, structures, "-o", output)
+    # Nothing is in the way of the corrected command.
+    predict(folder, structures, "-o", output, "--zero", "axis")
     found = columns_of(output)
     np.testing.assert_allclose(found["dos_energies"], [CHOICES.energies] * 2)
     assert np.isnan(found["gap"]).all() and np.isnan(found["electrons"]).all()
@@ -299,7 +304,10 @@ def test_a_failure_leaves_what_was_there(folder, tmp_path, ending):
     output.write_text("as it was")
     ase.io.write(structures, [Atoms("C"), Atoms("C"), Atoms("U")])
     with pytest.raises(SystemExit, match=r"structure 2: .* atomic numbers \[92\]"):
-        predict(folder, structures, "-o", output, "--force", "--batch-size", "1")
+        predict(
+            *(folder, structures, "-o", output, "--force", "--batch-size", "1"),
+            *("--electrons", "4"),
+        )
     assert output.read_text() == "as it was"
     assert sorted(tmp_path.iterdir()) == sorted([structures, output])
     ase.io.write(structures, Atoms("C"))
@@ -395,6 +403,226 @@ def test_no_more_than_a_batch_is_in_memory(folder):
     predictor = DOSPredictor(DOSModel.load(folder / "model.pt"), electrons=4)
     for number, _ in enumerate(predictor.predict(structures(), batch_size=3)):
         assert len(read) <= 3 * (number // 3 + 1)
+
+
+@pytest.mark.parametrize("ending", ["xyz", "csv", "npz"])
+def test_temperatures(folder, tmp_path, ending):
+    """Of an atom of H with one electron: half of its lower level is occupied."""
+    structures, output = tmp_path / "structures.xyz", tmp_path / f"out.{ending}"
+    ase.io.write(structures, [Atoms("H"), Atoms("Na")])
+    arguments = ["--electrons", "1", "--temperature", "300", "5000"]
+    predict(folder, structures, "-o", output, *arguments)
+    found = columns_of(output)
+    level = 2 / (0.3 * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(found["dos_at_fermi_level"][0], level, rtol=2e-3)
+    gamma = np.pi**2 / 3 * kB**2 * level
+    np.testing.assert_allclose(found["sommerfeld_coefficient"][0], gamma, rtol=2e-3)
+    # At the maximum of a Gaussian, the next term is 7 (pi kT / 0.3)^2 / 10 = 5 %.
+    np.testing.assert_allclose(found["heat_capacity_300K"][0] / 300, gamma, rtol=0.06)
+    np.testing.assert_allclose(found["chemical_potential_300K"][0], 0.0, atol=1e-3)
+    # One electron in the lower half of a Gaussian, relative to its middle.
+    energy = -0.3 * np.sqrt(2 / np.pi) + gamma * 300**2 / 2
+    np.testing.assert_allclose(found["band_energy_300K"][0], energy, atol=2e-3)
+    np.testing.assert_allclose(
+        found["free_energy_5000K"],
+        found["band_energy_5000K"] - 5000 * found["entropy_5000K"],
+        atol=1e-5,  # decimals of text
+    )
+    predicted = DOSCalculator(
+        folder / "model.pt", electrons=1, temperatures=[300.0, 5000.0]
+    ).get_property("entropy_5000K", Atoms("Na"))
+    np.testing.assert_allclose(found["entropy_5000K"][1], predicted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["atom", "element"])
+@pytest.mark.parametrize("ending", ["xyz", "csv", "npz"])
+def test_parts(tmp_path, ending, kind):
+    write_model(tmp_path, kind="atom")
+    structures, output = tmp_path / "structures.xyz", tmp_path / f"out.{ending}"
+    methane = molecule("CH4")
+    ase.io.write(structures, [methane, Atoms("C")])
+    arguments = ["--valences", "C=4 H=1", f"--per-{kind}"]
+    predict(tmp_path, structures, "-o", output, *arguments)
+    predictor = DOSPredictor(DOSModel.load(tmp_path / "model.pt"), valences="C=4 H=1")
+    alone = {
+        symbol: predictor.describe(
+            next(predictor._models[0].predict([Atoms(symbol)])), None
+        ).dos
+        for symbol in "CH"
+    }
+    names = {"atom": list("01234"), "element": ["C", "H"]}[kind]
+    parts = [alone["C"], *([alone["H"]] * 4 if kind == "atom" else [4 * alone["H"]])]
+    if ending == "xyz":
+        atoms = ase.io.read(output, "0")
+        total = atoms.info["dos"]
+        found = (
+            atoms.arrays["dos_of_atoms"]
+            if kind == "atom"
+            else [atoms.info["dos_C"], atoms.info["dos_H"]]
+        )
+    elif ending == "npz":
+        with np.load(output) as file:
+            assert list(file["part"]) == ["all", *names, "all", names[0]]
+            assert list(file["structure"]) == [0] * (len(names) + 1) + [1, 1]
+            total, *found = file["dos"][: len(names) + 1]
+    else:
+        with output.open() as file:
+            rows = list(csv.DictReader(file))
+        found = [
+            [
+                float(r["dos"])
+                for r in rows
+                if (r["structure"], r["part"]) == ("0", name)
+            ]
+            for name in ("all", *names)
+        ]
+        total, *found = found
+    # six decimals in text
+    np.testing.assert_allclose(found, parts, atol=1e-6)
+    np.testing.assert_allclose(total, np.sum(parts, 0), atol=1e-6)
+
+
+def test_parts_of_a_model_without_rows_for_atoms(folder, structures, tmp_path):
+    with pytest.raises(SystemExit, match="has one row for each system; leave it out"):
+        predict(folder, structures, "-o", tmp_path / "out.npz", "--per-atom")
+
+
+@pytest.fixture(scope="module")
+def committee(tmp_path_factory):
+    """Three members, whose zeros have nothing to do with each other."""
+    folder = tmp_path_factory.mktemp("committee")
+    for name, moved, stretched in (("a", -1.0, 0.9), ("b", 0.5, 1.0), ("c", 2.0, 1.1)):
+        write_model(folder, f"{name}.pt", moved=moved, stretched=stretched)
+    return [folder / f"{name}.pt" for name in "abc"]
+
+
+def test_a_committee(committee, tmp_path, capsys):
+    structures, output = tmp_path / "structures.xyz", tmp_path / "out.npz"
+    ase.io.write(structures, [Atoms("C"), Atoms("Na")])
+    arguments = ["--valences", "C=4 Na=1", "--temperature", "1000", "-o", output]
+    main(["predict", *map(str, [*committee, structures, *arguments])])
+    found = columns_of(output)
+    # The gap of carbon is 7 eV, give or take 10 %.
+    np.testing.assert_allclose(found["gap"], [7.0, 0.0], atol=0.02)
+    np.testing.assert_allclose(found["gap_std"], [0.7, 0.0], atol=0.02)
+    # Levels -2, 0.9 * -2 - 1 and so on; members agree at their Fermi levels.
+    axis = [0.9 * -2 - 1, -2 + 0.5, 1.1 * -2 + 2]
+    np.testing.assert_allclose(found["fermi_level"], 0.0)
+    np.testing.assert_allclose(
+        found["fermi_level_std"][0], np.std(axis, ddof=1), atol=0.02
+    )
+    np.testing.assert_allclose(found["axis_zero"][0], np.mean(axis), atol=0.02)
+    np.testing.assert_allclose(found["highest_occupied_std"][0], 0.35, atol=0.01)
+    one = DOSPredictor(DOSModel.load(committee[1]), valences="C=4 Na=1")
+    ((_, alone),) = one.predict([Atoms("Na")])
+    # Levels 0.09 to 0.11 eV apart, smeared by 0.3 eV: the middle of the band is flat.
+    middle = (alone.dos_energies > 1.5) & (alone.dos_energies < 3.0)
+    mean = np.interp(alone.dos_energies, found["dos_energies"][1], found["dos"][1])
+    np.testing.assert_allclose(mean[middle], alone.dos[middle], rtol=0.02)
+    deviation = np.interp(2.0, found["dos_energies"][1], found["dos_std"][1])
+    np.testing.assert_allclose(deviation, 0.2, atol=0.01)
+    assert (found["heat_capacity_1000K_std"] >= 0).all()
+    said = capsys.readouterr().out
+    assert re.search(r"0  C +4 electrons  gap 7\.0\d eV \+- 0\.70\n", said)
+    for zero, name in (("vbm", "highest_occupied"), ("fermi", "fermi_level")):
+        members = [DOSModel.load(path) for path in committee]
+        ((_, each),) = DOSPredictor(members, electrons=4, zero=zero).predict(
+            [Atoms("C")]
+        )
+        assert getattr(each, name) == 0.0
+    message = "members of a committee are aligned, got none; give"
+    with pytest.raises(ValueError, match=message):
+        list(DOSPredictor(members).predict([Atoms("C")]))
+
+
+def test_a_mean_has_one_zero(tmp_path, capsys):
+    """Frames of C and Na_4 with 4 electrons: a gap comes and goes."""
+    write_model(tmp_path)
+    structures, output = tmp_path / "md.traj", tmp_path / "mean.npz"
+    frames = [molecule("CH4") for _ in range(64)]
+    ase.io.write(structures, frames)
+    arguments = ["--electrons", "8", "--mean", "--temperature", "3000", "-o", output]
+    predict(tmp_path, structures, *arguments)
+    found = columns_of(output)
+    predict(tmp_path, structures, *arguments[:2], "-o", tmp_path / "one.npz")
+    one = columns_of(tmp_path / "one.npz")
+    np.testing.assert_allclose(found["dos"][0], one["dos"][0])
+    np.testing.assert_allclose(found["dos_energies"][0], one["dos_energies"][0])
+    assert found["frames"] == 64
+    for name in ("dos_error", "gap_error", "fermi_level_error", "entropy_3000K_error"):
+        np.testing.assert_allclose(found[name], 0.0, atol=1e-9)
+    assert "mean over 64 structures\n  fermi_level" in capsys.readouterr().out
+    ase.io.write(structures, [*frames, Atoms("C", info={"n_electrons": 4})])
+    with pytest.raises(
+        SystemExit, match=r"structure 64: expected 8\.0 electrons, as in"
+    ):
+        predict(
+            *(tmp_path, structures, "--valences", "C=4 H=1", "--mean", "--force"),
+            *("-o", output),
+        )
+
+
+def test_a_mean_over_frames_whose_gap_comes_and_goes(folder):
+    """Single frames have zeros 2 eV apart; their mean is on the axis of the model."""
+    predictor = DOSPredictor(
+        DOSModel.load(folder / "model.pt"), electrons=4, zero="axis"
+    )
+    frames = [Atoms("C"), Atoms("Na4")] * 8
+    _, mean = predictor.average(frames)
+    rows = [next(predictor._models[0].predict([each])) for each in frames[:2]]
+    np.testing.assert_allclose(mean.dos, np.mean(rows, 0), atol=1e-12)
+    np.testing.assert_allclose(mean.dos_energies, CHOICES.energies, atol=1e-12)
+    levels = [predictor.describe(row, 4).fermi_level for row in rows]
+    np.testing.assert_allclose(mean.fermi_level, np.mean(levels))
+    # Alternating frames: blocks of two are all the same.
+    assert mean.numbers["fermi_level_error"] < abs(np.subtract(*levels)) / 2 / 3
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        ("", [1, 6, 11, 1, 6]),
+        ("@1", [6]),
+        ("@-2", [1]),
+        ("@1:3", [6, 11]),
+        ("@::2", [1, 11, 6]),
+        ("@-3:", [11, 1, 6]),
+    ],
+)
+@pytest.mark.parametrize("name", ["structures.xyz", "structures.traj"])
+def test_indices_of_ase(folder, tmp_path, name, index, expected):
+    numbers = [1, 6, 11, 1, 6]
+    ase.io.write(tmp_path / name, [Atoms(numbers=[z]) for z in numbers])
+    output = tmp_path / "out.xyz"
+    predict(folder, f"{tmp_path / name}{index}", "-o", output, "--electrons", "1")
+    found = [atoms.numbers[0] for atoms in ase.io.read(output, ":")]
+    assert found == expected
+
+
+def test_valences_of_the_data_set(tmp_path):
+    write_model(tmp_path)
+    grid = json.loads((tmp_path / "grid.json").read_text())
+    (tmp_path / "grid.json").write_text(
+        json.dumps(grid | {"valences": {"C": 4, "H": 1}})
+    )
+    calculator = DOSCalculator(tmp_path / "model.pt")
+    assert calculator.get_property("electrons", molecule("CH4")) == 8
+    # Structures that say otherwise, and options, come first.
+    charged = molecule("CH4")
+    charged.info["n_electrons"] = 7
+    assert calculator.get_property("electrons", charged) == 7
+    calculator = DOSCalculator(tmp_path / "model.pt", valences="C=2 H=1")
+    assert calculator.get_property("electrons", charged) == 6
+
+
+@pytest.mark.parametrize(
+    "files", [["structures.xyz"], ["model.pt"], ["a.xyz", "b.xyz"]]
+)
+def test_models_and_structures(files):
+    with pytest.raises(
+        SystemExit, match=r"files: expected at least one model \(\.pt or"
+    ):
+        main(["predict", *files, "-o", "out.npz"])
 
 
 def test_unknown_zeros_are_refused(folder):

@@ -28,11 +28,12 @@ LEVELS = {
 
 
 class Levels(torch.nn.Module):
-    """Predict the sum of the DOS of the atoms of a structure."""
+    """Predict the DOS of the atoms of a structure, or its sum."""
 
-    def __init__(self, rows):
+    def __init__(self, rows, per_atom):
         super().__init__()
         self.register_buffer("rows", rows)
+        self.per_atom = per_atom
 
     def forward(
         self,
@@ -40,41 +41,48 @@ class Levels(torch.nn.Module):
         outputs: Dict[str, ModelOutput],  # noqa: UP006
         selected_atoms: Optional[Labels],  # noqa: UP045
     ) -> Dict[str, TensorMap]:  # noqa: UP006
-        values = torch.stack(
-            [self.rows[s.types.to(torch.long)].sum(0) for s in systems]
-        )
-        device = values.device
-        block = TensorBlock(
-            values,
-            Labels(["system"], torch.arange(len(systems), device=device)[:, None]),
-            [],
-            Labels(["dos"], torch.arange(values.shape[-1], device=device)[:, None]),
-        )
-        key = Labels(["_"], torch.tensor([[0]], device=device))
+        rows = [self.rows[s.types.to(torch.long)] for s in systems]
+        owners = [torch.full((len(s), 1), i) for i, s in enumerate(systems)]
+        atoms = [torch.arange(len(s))[:, None] for s in systems]
+        if self.per_atom:
+            values = torch.concatenate(rows)
+            labels = torch.hstack([torch.concatenate(owners), torch.concatenate(atoms)])
+            samples = Labels(["system", "atom"], labels)
+        else:
+            values = torch.stack([each.sum(0) for each in rows])
+            samples = Labels(["system"], torch.arange(len(systems))[:, None])
+        properties = Labels(["dos"], torch.arange(values.shape[-1])[:, None])
+        block = TensorBlock(values, samples, [], properties)
+        key = Labels(["_"], torch.tensor([[0]]))
         return {"mtt::dos": TensorMap(key, [block])}
 
 
-def write_model(folder):
-    """Export the model as ``model.pt``, with its grid next to it."""
+def write_model(folder, name="model.pt", *, moved=0.0, stretched=1.0, kind="system"):
+    """Export the model, with its grid next to it; levels are stretched, then moved."""
     axis = EnergyGrid(CHOICES.energies[0], CHOICES.grid.spacing, CHOICES.columns)
     rows = torch.zeros(12, axis.size, dtype=torch.float64)
     for number, (energies, electrons) in LEVELS.items():
         dos = density_of_states(
-            np.reshape(energies, (-1, 1)), np.array(electrons), axis, CHOICES.smearing
+            moved + stretched * np.reshape(energies, (-1, 1)),
+            np.array(electrons),
+            axis,
+            CHOICES.smearing,
         )
         rows[number] = torch.tensor(dos)
     capabilities = ModelCapabilities(
-        outputs={"mtt::dos": ModelOutput(unit="", sample_kind="system")},
+        outputs={"mtt::dos": ModelOutput(unit="", sample_kind=kind)},
         atomic_types=list(LEVELS),
         interaction_range=0.0,
         length_unit="angstrom",
         supported_devices=["cpu"],
         dtype="float64",
     )
-    model = AtomisticModel(Levels(rows).eval(), ModelMetadata(), capabilities)
+    model = AtomisticModel(
+        Levels(rows, kind == "atom").eval(), ModelMetadata(), capabilities
+    )
     # metatomic notes all libraries of this process, whichever test has loaded them.
     loaded = torch.ops.loaded_libraries
     torch.ops.loaded_libraries = {name for name in loaded if "metat" in name}
-    model.save(str(folder / "model.pt"))
+    model.save(str(folder / name))
     torch.ops.loaded_libraries = loaded
     CHOICES.write(folder / "grid.json")

@@ -66,6 +66,12 @@ def add_grid(group: argparse._ArgumentGroup) -> None:
         metavar="COLUMNS",
         help="number of columns in front of the first column of a target",
     )
+    group.add_argument(
+        "--origin",
+        type=float,
+        metavar="EV",
+        help="energy of the first column of a target",
+    )
 
 
 def run_with_model(command: str, work: Callable[[], Iterable[str]]) -> None:

@@ -8,7 +8,7 @@ predictions are extrapolations.
 import argparse
 from pathlib import Path
 
-from ..models.predictor import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE, ZEROS
+from ..models.predictor import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE, PARTS, ZEROS
 from ._model_options import add_grid, add_model, run_with_model
 
 
@@ -18,9 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     :param parser: parser of the command
     """
-    parser.add_argument("model", type=Path, help="model.pt or model.ckpt")
     parser.add_argument(
-        "structures", nargs="+", type=Path, help="files that ASE reads, all structures"
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="model.pt or model.ckpt, several for a committee, and files of structures "
+        "that ASE reads, of which md.xyz@::10 takes every tenth",
     )
     parser.add_argument(
         "-o",
@@ -41,12 +45,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also write the number of states below each energy",
     )
+    parser.add_argument(
+        "--mean",
+        action="store_true",
+        help="write the mean over all structures, such as frames of a trajectory, on "
+        "one common zero, with standard errors that know of correlated frames",
+    )
+    parts = parser.add_mutually_exclusive_group()
+    for part in PARTS:
+        parts.add_argument(
+            f"--per-{part}",
+            dest="parts",
+            action="store_const",
+            const=part,
+            help=f"also write the DOS of each {part}; a model of whole structures has "
+            "learned this partition, which was not in its data",
+        )
     group = parser.add_argument_group("number of electrons")
     group.add_argument(
         "--electrons",
         metavar="SOURCE",
         help="a file with one number per structure, the name of an entry of their "
-        "info, or one number for all (default: n_electrons in the info)",
+        "info, or one number for all (default: n_electrons in the info, else the "
+        "valences in grid.json)",
     )
     group.add_argument(
         "--valences",
@@ -85,6 +106,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="EV",
         help="Gaussian smearing of the training DOS, used to correct the gap edges "
         "(default: that of grid.json)",
+    )
+    group.add_argument(
+        "--temperature",
+        dest="temperatures",
+        type=float,
+        nargs="+",
+        default=(),
+        metavar="K",
+        help="also compute chemical potential, band energy, entropy, free energy and "
+        "heat capacity of the electrons at these temperatures",
     )
     add_model(parser.add_argument_group("model"))
     add_grid(parser.add_argument_group("energy axis of the model"))

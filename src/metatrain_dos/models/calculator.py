@@ -9,8 +9,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
 from .model import DOSModel
-from .output import LEVELS
-from .predictor import DOSPredictor
+from .predictor import LEVELS, DOSPredictor
 
 
 class DOSCalculator(Calculator):
@@ -24,12 +23,14 @@ class DOSCalculator(Calculator):
         gap = atoms.calc.get_property("gap", atoms)
 
     Its properties, and the keys of its ``results``, are ``dos_energies`` (eV), ``dos``
-    (states/eV), ``states``, ``electrons``, ``fermi_level``, ``highest_occupied``,
-    ``lowest_unoccupied``, ``gap`` and ``axis_zero`` (eV), as
-    :class:`~metatrain_dos.models.predictor.PredictedDOS` describes them. It has no
-    potential energies and forces.
+    (states/eV), ``states`` and the numbers of
+    :class:`~metatrain_dos.models.predictor.PredictedDOS`: ``electrons``,
+    ``fermi_level``, ``gap`` and others, ``heat_capacity_300K`` and the like with
+    ``temperatures=[300]``, ``gap_std`` and ``dos_std`` of a committee. With ``parts``,
+    ``parts`` is a mapping from atoms or elements to their DOS. It has no potential
+    energies and forces.
 
-    :param model: ``.pt`` or ``.ckpt``, or a loaded model
+    :param model: ``.pt`` or ``.ckpt``, or a loaded model; a list of them is a committee
     :param target: output of the model; the only one that can be a DOS unless given
     :param device: device of the model
     :param options: keywords of
@@ -42,16 +43,28 @@ class DOSCalculator(Calculator):
 
     def __init__(
         self,
-        model: str | Path | DOSModel,
+        model: str | Path | DOSModel | Sequence[str | Path | DOSModel],
         *,
         target: str | None = None,
         device: str = "auto",
         **options: Any,
     ) -> None:
         super().__init__()
-        if not isinstance(model, DOSModel):
-            model = DOSModel.load(model, target=target, device=device)
-        self._predictor = DOSPredictor(model, **options)
+        is_one = isinstance(model, (str, Path, DOSModel))
+        models: Any = [model] if is_one else model
+        self._predictor = DOSPredictor(
+            [
+                each
+                if isinstance(each, DOSModel)
+                else DOSModel.load(each, target=target, device=device)
+                for each in models
+            ],
+            **options,
+        )
+        self.implemented_properties = [
+            *("dos_energies", "dos", "states", "dos_std", "parts"),
+            *self._predictor.names,
+        ]
 
     def calculate(
         self,
@@ -74,8 +87,14 @@ class DOSCalculator(Calculator):
         if predicted.problem:
             raise ValueError(predicted.problem)
         self.results = {
-            name: getattr(predicted, name) for name in self.implemented_properties
+            "dos_energies": predicted.dos_energies,
+            "dos": predicted.dos,
+            "states": predicted.states,
+            **predicted.curves,
+            **predicted.numbers,
         }
+        if predicted.parts:
+            self.results["parts"] = predicted.parts
 
     def get_dos(self, atoms: ase.Atoms | None = None) -> tuple[np.ndarray, np.ndarray]:
         """

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import expit
 
 
-# Gauss-Legendre points for thermal averages, and how many kT they reach to either side:
-# occupations there differ from 0 and 1 by 1e-15.
-QUADRATURE, REACH = 200, 35.0
-# Their error, as a fraction of the electrons, with cells as wide as kT.
-QUADRATURE_ERROR = 1e-5
+# Distance from the chemical potential, in units of kT, at which occupations differ from
+# 0 and 1 by 1e-17.
+REACH = 40.0
 
-# Share of all states that are full at some energy on the axis, in spite of rounding.
-FULL = 1 - 1e-9
+# Error of the integral of a smeared DOS on a grid, as a fraction of the electrons: the
+# chemical potential in a gap is in the middle of the levels that agree within it.
+ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,27 @@ class IntegratedDOS:
         mean = d[i] + 0.5 * part * (d[i + 1] - d[i])
         return self.states[i] + (energy - x[i]) * mean
 
+    def energy_below(self, energy: Any) -> Any:
+        """
+        Sum the energies of the states below energies of any shape.
+
+        :param energy: upper end of the integral, eV
+        :return: integral of energy times DOS, eV
+        """
+        x, d = self.energies, self.dos
+        steps = np.diff(x)
+        slopes = np.diff(d) / steps
+
+        def within(i: Any, u: Any) -> Any:
+            """Integrate from the beginning of a cell."""
+            linear = x[i] * slopes[i] + d[i]
+            return u * (x[i] * d[i] + u * (linear / 2 + u * slopes[i] / 3))
+
+        sums = np.concatenate([[0.0], within(np.arange(len(steps)), steps).cumsum()])
+        energy = np.clip(energy, x[0], x[-1])
+        i = np.clip(np.searchsorted(x, energy, side="right") - 1, 0, len(steps) - 1)
+        return sums[i] + within(i, energy - x[i])
+
     def energy_at(self, states: float) -> float:
         """
         Find the lowest energy with a number of states below it.
@@ -90,31 +111,41 @@ class IntegratedDOS:
         :return: chemical potential, eV; the middle of the range that rounding leaves in
             a gap that is wide for the temperature
         """
-        # Integrated by parts: the mean of N over energies distributed as -df/dE.
-        nodes, weights = thermal_nodes()
         ends = self.energies[[0, -1]] + np.array([-REACH, REACH]) * width
 
         def excess(level: float, wanted: float) -> float:
-            return float(weights @ self.states_below(level + width * nodes) - wanted)
+            x, weights = self.thermal_nodes(level, width)
+            full = self.states_below(level - REACH * width)
+            return float(full + weights @ expit((level - x) / width) - wanted)
 
+        most = (1 - ROUNDING) * self.states[-1]
         levels = [
-            brentq(excess, *ends, args=min(electrons * part, FULL * self.states[-1]))
-            for part in (1 - QUADRATURE_ERROR, 1 + QUADRATURE_ERROR)
+            brentq(excess, *ends, args=min(electrons * part, most))
+            for part in (1 - ROUNDING, 1 + ROUNDING)
         ]
         return float(np.mean(levels))
 
+    def thermal_nodes(
+        self, level: float, width: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Give nodes for integrals of the DOS times a function of (energy - level) / kT.
 
-def thermal_nodes() -> tuple[np.ndarray, np.ndarray]:
-    """
-    Give nodes and weights of a mean over energies distributed as -df/dE.
-
-    :return: distances from the chemical potential in units of kT, and weights, whose
-        sum is 1, ``(nodes,)`` each
-    """
-    nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE)
-    nodes = REACH * nodes
-    weights = weights / np.cosh(0.5 * nodes) ** 2
-    return nodes, weights / weights.sum()
+        :param level: chemical potential, eV
+        :param width: temperature times Boltzmann's constant, eV
+        :return: energies up to :data:`REACH` times kT from the level, eV, and weights
+            times DOS, states, ``(nodes,)`` each
+        """
+        # Gauss-Legendre in pieces that no grid point divides, none longer than kT.
+        ends = np.clip(
+            level + width * np.arange(-REACH, REACH + 1), *self.energies[[0, -1]]
+        )
+        inside = (self.energies > ends[0]) & (self.energies < ends[-1])
+        ends = np.sort(np.concatenate([ends, self.energies[inside]]))
+        nodes, weights = np.polynomial.legendre.leggauss(5)
+        half = 0.5 * np.diff(ends)[:, None]
+        x = (0.5 * (ends[1:] + ends[:-1])[:, None] + half * nodes).ravel()
+        return x, (half * weights).ravel() * np.interp(x, self.energies, self.dos)
 
 
 def cumulative_dos(dos: Any, energies: Any) -> np.ndarray:

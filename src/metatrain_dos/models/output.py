@@ -18,18 +18,9 @@ from ..utils.atomic import atomic_file
 from .predictor import PredictedDOS
 
 
-LEVELS = (
-    "electrons",
-    "fermi_level",
-    "highest_occupied",
-    "lowest_unoccupied",
-    "gap",
-    "axis_zero",
-)
-"""Numbers of a structure, next to its DOS."""
-
-# Decimals in text of states/eV and of eV. Far below any model's error.
+# Decimals in text of eV, states/eV and eV/K; far below any model's error.
 DECIMALS = 6
+DIGITS = 7
 
 
 class Output(Protocol):
@@ -53,17 +44,24 @@ class ExtxyzOutput:
     def write(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
         """Write one structure, without results of other calculations."""
         atoms = atoms.copy()
-        ours = {*_curves(predicted, True), *LEVELS, *INFO_KEYS}
+        curves = _curves(predicted, self._states)
+        ours = {*curves, "states", *predicted.numbers, *INFO_KEYS}
         atoms.info = {
             key: value
             for key, value in atoms.info.items()
             if key not in ours and isinstance(value, (str, int, float))
         }
-        for name, values in _curves(predicted, self._states).items():
+        for name, values in curves.items():
             atoms.info[name] = np.round(values, DECIMALS)
-        for name, value in _levels(predicted).items():
+        for name, value in predicted.numbers.items():
             if not np.isnan(value):
-                atoms.info[name] = round(value, DECIMALS)
+                atoms.info[name] = _rounded(value)
+        if "0" in predicted.parts:
+            rows = np.array(list(predicted.parts.values()))
+            atoms.set_array("dos_of_atoms", np.round(rows, DECIMALS))
+        else:
+            for name, values in predicted.parts.items():
+                atoms.info[f"dos_{name}"] = np.round(values, DECIMALS)
         ase.io.write(self._file, atoms, format="extxyz")
 
 
@@ -79,21 +77,23 @@ class CsvOutput:
 
     def write(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
         """Write the lines of one structure."""
-        curves, levels = _curves(predicted, self._states), _levels(predicted)
+        curves, levels = _curves(predicted, self._states), predicted.numbers
+        part = ["part"] if predicted.parts else []
         if self._number == 0:
-            self._table.writerow(["structure", "formula", *levels, *curves])
+            head = ["structure", *part, "formula", *levels, *curves]
+            self._table.writerow(head)
         # Programs that read tables take an empty field for a missing number.
-        numbers = (
-            "" if np.isnan(x) else str(round(x, DECIMALS)) for x in levels.values()
-        )
-        start = [self._number, atoms.get_chemical_formula(), *numbers]
-        for row in zip(*curves.values(), strict=True):
-            self._table.writerow([*start, *(f"{x:.{DECIMALS}f}" for x in row)])
+        numbers = ["" if np.isnan(x) else str(_rounded(x)) for x in levels.values()]
+        numbers.insert(0, atoms.get_chemical_formula())
+        for name, dos in _parts(predicted).items():
+            start = [self._number, *([name] if part else []), *numbers]
+            for row in zip(*(curves | {"dos": dos}).values(), strict=True):
+                self._table.writerow([*start, *(f"{x:.{DECIMALS}f}" for x in row)])
         self._number += 1
 
 
 class NpzOutput:
-    """Write arrays whose first axis is that of the structures."""
+    """Write arrays whose first axis is that of the structures, or of their parts."""
 
     def __init__(self, path: Path, states: bool) -> None:
         self._path = path
@@ -101,20 +101,24 @@ class NpzOutput:
         # The length of an array precedes it in the file, and is known last.
         self._files: dict[str, BufferedRandom] = {}
         self._points = 0
-        self._small: dict[str, list[str | float]] = {
-            name: [] for name in ("formula", *LEVELS)
-        }
+        self._small: dict[str, list[str | float]] = {"formula": []}
+        self._number = 0
 
     def write(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
         """Write the rows of one structure."""
-        for name, values in _curves(predicted, self._states).items():
-            if name not in self._files:
-                self._files[name] = self._path.with_suffix(f".{name}").open("w+b")
-            self._files[name].write(np.asarray(values, dtype="<f8").tobytes())
-            self._points = len(values)
-        self._small["formula"].append(atoms.get_chemical_formula())
-        for name, value in _levels(predicted).items():
-            self._small[name].append(value)
+        for part, dos in _parts(predicted).items():
+            curves = _curves(predicted, self._states) | {"dos": dos}
+            for name, values in curves.items():
+                if name not in self._files:
+                    self._files[name] = self._path.with_suffix(f".{name}").open("w+b")
+                self._files[name].write(np.asarray(values, dtype="<f8").tobytes())
+                self._points = len(values)
+            small = {"formula": atoms.get_chemical_formula(), **predicted.numbers}
+            if predicted.parts:
+                small |= {"structure": self._number, "part": part}
+            for name, value in small.items():
+                self._small.setdefault(name, []).append(value)
+        self._number += 1
 
     def close(self) -> None:
         """Combine the arrays in one file."""
@@ -174,10 +178,16 @@ def open_output(
 def _curves(predicted: PredictedDOS, states: bool) -> dict[str, np.ndarray]:
     """Collect the arrays with one number for each energy."""
     curves = {"dos_energies": predicted.dos_energies, "dos": predicted.dos}
-    return {**curves, "states": predicted.states} if states else curves
+    if states:
+        curves["states"] = predicted.states
+    return {**curves, **predicted.curves}
 
 
-def _levels(predicted: PredictedDOS) -> dict[str, float]:
-    """Collect the levels, NaN where one is missing."""
-    values = {name: getattr(predicted, name) for name in LEVELS}
-    return {name: np.nan if x is None else x for name, x in values.items()}
+def _parts(predicted: PredictedDOS) -> dict[str, np.ndarray]:
+    """Collect the DOS of the structure and its parts."""
+    return {"all": predicted.dos, **predicted.parts}
+
+
+def _rounded(value: float) -> float:
+    """Round energies to decimals, and smaller numbers, such as eV/K, to digits."""
+    return round(value, DECIMALS) if abs(value) > 0.1 else float(f"{value:.{DIGITS}g}")

@@ -1,5 +1,6 @@
 """Predict the structures of files, and write the predictions to a file."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 import ase
 import ase.io
 import numpy as np
+from ase.io.formats import parse_filename
 
 from ..data.readers.extxyz import read_structures
 from ..utils.files import refuse_special_file
 from ..utils.progress import progress
 from ..utils.text import shorten
 from .electrons import INFO_KEY
-from .model import DEFAULT_BATCH_SIZE, DOSModel
+from .model import DEFAULT_BATCH_SIZE, MODEL_SUFFIXES, DOSModel
 from .output import open_output
 from .predictor import ZEROS, DOSPredictor, PredictedDOS
 
@@ -21,15 +23,18 @@ from .predictor import ZEROS, DOSPredictor, PredictedDOS
 # Structures that are listed on the terminal.
 SHOWN = 10
 
+# Structures in which elements without valences are looked for.
+LOOKED_AT = 1000
+
 
 def predict(
-    model: Path,
-    structures: Sequence[Path],
+    files: Sequence[Path],
     output: Path,
     *,
     format: str | None = None,
     force: bool = False,
     states: bool = False,
+    mean: bool = False,
     batch_size: int = DEFAULT_BATCH_SIZE,
     target: str | None = None,
     device: str = "auto",
@@ -39,37 +44,90 @@ def predict(
     """
     Predict the structures of some files, and write the predictions.
 
-    :param model: ``.pt`` or ``.ckpt``
-    :param structures: files that ASE reads
+    :param files: one model or more, ``.pt`` or ``.ckpt``, and files of structures that
+        ASE reads, each of which may end in ``@`` and an index as in ASE
     :param output: file to write
     :param format: format of the file; by its ending unless given
     :param force: whether to replace an existing file
     :param states: whether to write the number of states below each energy, too
+    :param mean: whether to write the mean over all structures instead of each
     :param batch_size: number of structures per batch
-    :param target: output of the model
-    :param device: device of the model
-    :param extensions: folder of compiled extensions of the model
+    :param target: output of the models
+    :param device: device of the models
+    :param extensions: folder of compiled extensions of the models
     :param options: further keywords of :class:`DOSPredictor`
     :return: lines for the terminal
     :raises ValueError: if an argument does not fit; nothing is written then
     """
+    models = [file for file in files if file.suffix in MODEL_SUFFIXES]
+    structures = [file for file in files if file.suffix not in MODEL_SUFFIXES]
+    if not models or not structures:
+        raise ValueError(
+            "files: expected at least one model (.pt or .ckpt) and one file of "
+            f"structures, got {', '.join(map(str, files))}; add the missing one"
+        )
+    if mean and options.get("parts"):
+        raise ValueError(
+            "parts: expected none with a mean over structures, got "
+            f"{options['parts']!r}; leave one of both out"
+        )
+    zero = options.get("zero", "fermi")
     with open_output(output, format, states=states, force=force) as written:
         predictor = DOSPredictor(
-            DOSModel.load(model, target=target, device=device, extensions=extensions),
+            [
+                DOSModel.load(file, target=target, device=device, extensions=extensions)
+                for file in models
+            ],
             **options,
         )
+        frames = _read(structures)
         summary = PredictionSummary()
-        predictions = predictor.predict(_read(structures), batch_size=batch_size)
-        for atoms, predicted in progress("predicting", "structures", predictions):
+        if mean:
+            frames = progress("predicting", "structures", frames)
+            atoms, predicted = predictor.average(frames, batch_size=batch_size)
             written.write(atoms, predicted)
             summary.add(atoms, predicted)
+            lines = list(_mean_lines(predicted))
+        else:
+            predictions = predictor.predict(frames, batch_size=batch_size)
+            for atoms, predicted in progress("predicting", "structures", predictions):
+                if zero != "axis" and np.isnan(predicted.electrons):
+                    raise ValueError(_missing_electrons(atoms, structures))
+                written.write(atoms, predicted)
+                summary.add(atoms, predicted)
+            lines = list(summary.lines(ZEROS[zero], predictor.smearing))
         if summary.count == 0:
             raise ValueError(
                 f"structures: expected at least one, got none in "
                 f"{', '.join(map(str, structures))}; check the files"
             )
-    zero = ZEROS[options.get("zero", "fermi")]
-    return [*summary.lines(zero, predictor.smearing), f"written: {output}"]
+    return [*lines, f"written: {output}"]
+
+
+def _missing_electrons(atoms: ase.Atoms, structures: Sequence[Path]) -> str:
+    """Describe which valences are missing."""
+    symbols = set(atoms.get_chemical_symbols())
+    for other in itertools.islice(_read(structures), LOOKED_AT):
+        symbols |= set(other.get_chemical_symbols())
+    valences = " ".join(f"{symbol}=..." for symbol in sorted(symbols))
+    return (
+        "electrons: expected the number of electrons of each structure, which fixes "
+        f'the energy zero, got none; give --valences "{valences}" with the electrons '
+        f"of each pseudopotential, or {INFO_KEY} in the info of structures, or choose "
+        "--zero axis for the arbitrary zero of the training data"
+    )
+
+
+def _mean_lines(predicted: PredictedDOS) -> Iterator[str]:
+    """List means and their errors for the terminal."""
+    numbers = predicted.numbers
+    yield f"mean over {numbers['frames']:g} structures"
+    for name, value in numbers.items():
+        error = numbers.get(f"{name}_error")
+        if error is not None and name != "electrons":
+            line = f"  {name:<28}{value:12.6g} +- {error:.2g}"
+            spread = numbers.get(f"{name}_std")
+            yield line if spread is None else f"{line}, {spread:.2g} over the committee"
 
 
 class PredictionSummary:
@@ -89,19 +147,21 @@ class PredictionSummary:
         :param predicted: its DOS
         """
         line = f"{self.count:>5}  {atoms.get_chemical_formula():<16}"
-        if predicted.electrons is not None:
+        if not np.isnan(predicted.electrons):
             line += f"{predicted.electrons:8g} electrons"
-        if predicted.gap is not None:
-            gap = "open" if np.isnan(predicted.gap) else f"{predicted.gap:.2f} eV"
-            line += f"  gap {gap}"
-            self._gaps += predicted.gap != 0
-        elif predicted.problem is not None:
+        if predicted.problem is not None:
             self._problem = self._problem or f"structure {self.count}: " + (
                 predicted.problem
             )
             self._problems += 1
-        else:
+        elif np.isnan(predicted.electrons):
             self._unknown += 1
+        else:
+            gap = "open" if np.isnan(predicted.gap) else f"{predicted.gap:.2f} eV"
+            line += f"  gap {gap}"
+            spread = predicted.numbers.get("gap_std")
+            line += "" if spread is None else f" +- {spread:.2f}"
+            self._gaps += predicted.gap != 0
         if self.count < SHOWN:
             self._first.append(line.rstrip())
         self.count += 1
@@ -144,14 +204,26 @@ def _read(files: Sequence[Path]) -> Iterator[ase.Atoms]:
     for file in files:
         refuse_special_file(file)
         try:
+            name, index = parse_filename(str(file))
+            index = slice(None) if index is None else index
             # ASE would believe any announced number of atoms.
-            if file.suffix in (".xyz", ".extxyz"):
-                yield from read_structures(file, whole=False)
+            if Path(name).suffix in (".xyz", ".extxyz"):
+                yield from _chosen(read_structures(Path(name), whole=False), index)
             else:
-                yield from ase.io.iread(file, index=":")
+                yield from ase.io.iread(name, index=index)
         # Parsers of ASE fail in ways that cannot be listed.
         except Exception as error:
             raise ValueError(
                 f"structures: expected a file that ASE reads, got {file} "
                 f"({shorten(error)}); check the path and the format"
             ) from error
+
+
+def _chosen(frames: Iterator[ase.Atoms], index: int | slice) -> Iterator[ase.Atoms]:
+    """Choose frames, in bounded memory unless they are counted from the end."""
+    if isinstance(index, int):
+        index = slice(index, index + 1 or None)
+    bounds = (index.start, index.stop, index.step)
+    if any(each is not None and each < 0 for each in bounds):
+        return iter(list(frames)[index])
+    return itertools.islice(frames, *bounds)

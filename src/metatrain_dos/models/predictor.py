@@ -1,17 +1,21 @@
-"""Turn the prediction of a model into an energy axis, a Fermi level and a gap."""
+"""Turn predictions of models into an energy axis, a Fermi level and a gap."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import ase
 import numpy as np
 
+from ..data.target_spec import TargetSpec
 from .axis import find_axis
+from .block_average import BlockAverage
 from .electrons import electron_counter
-from .integrated_dos import cumulative_dos
-from .levels import BandEdges, band_edges
+from .integrated_dos import cumulative_dos, integrate
+from .levels import band_edges
+from .noise import count_states
+from .thermal import ThermalProperties, sommerfeld_coefficient, thermal_properties
 
 
 if TYPE_CHECKING:
@@ -25,6 +29,20 @@ ZEROS = {
 }
 """Possible zeros of the energy axis."""
 
+LEVELS = (
+    "electrons",
+    "fermi_level",
+    "highest_occupied",
+    "lowest_unoccupied",
+    "gap",
+    "dos_at_fermi_level",
+    "axis_zero",
+)
+"""Numbers of every structure, next to its DOS."""
+
+PARTS = ("atom", "element")
+"""Possible parts of a structure with a DOS of their own."""
+
 # Predictions are noisier than computed DOS: docs/predicting.md has the measurements.
 DEFAULT_TOLERANCE = 0.06
 """Error of the integral of a predicted DOS in a gap, as a fraction of the electrons."""
@@ -36,50 +54,81 @@ DEFAULT_THRESHOLD = 0.02
 @dataclass(frozen=True)
 class PredictedDOS:
     """
-    The predicted DOS of one structure and its levels.
+    The predicted DOS of one structure, or a mean over several, and its levels.
 
     Energies are relative to the chosen zero. Without a number of electrons, there are
     no levels, and the zero is that of the training data.
 
+    The numbers are also attributes: ``electrons``, ``fermi_level``,
+    ``highest_occupied`` (valence band maximum, or HOMO), ``lowest_unoccupied``
+    (conduction band minimum, or LUMO; NaN if the axis ends before it), ``gap`` and
+    ``axis_zero`` (the energy on the axis of the training data that is zero here), eV;
+    ``dos_at_fermi_level``, states/eV. With temperatures, there are
+    ``sommerfeld_coefficient``, eV/K², and, with an ending such as ``_300K``,
+    ``chemical_potential``, ``band_energy``, ``free_energy``, eV, ``entropy`` and
+    ``heat_capacity``, eV/K. The name of a number with the ending ``_std`` is its
+    standard deviation over a committee, with ``_error`` the standard error of its mean
+    over frames.
+
     :param dos_energies: energy of each point, ``(points,)``, eV
     :param dos: density of states, ``(points,)``, states/eV
     :param states: number of states below each point, ``(points,)``
-    :param electrons: number of electrons; ``None`` if unknown, like the levels then
-    :param fermi_level: Fermi level, eV
-    :param highest_occupied: valence band maximum, or HOMO, eV
-    :param lowest_unoccupied: conduction band minimum, or LUMO, eV; NaN if the axis ends
-        before it
-    :param gap: distance between the last two, eV
-    :param axis_zero: energy on the axis of the training data that is zero here, eV
+    :param numbers: name -> number, NaN if it cannot be found
+    :param curves: ``dos_std`` of a committee, ``dos_error`` of a mean over frames,
+        ``(points,)``, states/eV
+    :param parts: index of an atom or symbol of an element -> its DOS, ``(points,)``,
+        states/eV
     :param problem: reason for missing levels although the number of electrons is known
     """
 
     dos_energies: np.ndarray
     dos: np.ndarray
     states: np.ndarray
-    electrons: float | None = None
-    fermi_level: float | None = None
-    highest_occupied: float | None = None
-    lowest_unoccupied: float | None = None
-    gap: float | None = None
-    axis_zero: float = 0.0
+    numbers: dict[str, float]
+    curves: dict[str, np.ndarray] = field(default_factory=dict)
+    parts: dict[str, np.ndarray] = field(default_factory=dict)
     problem: str | None = None
+
+    def __getattr__(self, name: str) -> float:
+        # Not for names that Python looks up before there are any numbers.
+        if not name.startswith("_") and name in self.__dict__.get("numbers", {}):
+            return self.numbers[name]
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A prediction of one member, relative to its Fermi level on its own axis."""
+
+    energies: np.ndarray
+    rows: np.ndarray
+    states: np.ndarray
+    numbers: dict[str, float]
+    fermi_level: float
 
 
 class DOSPredictor:
     """
     Predict the DOS and the levels of structures.
 
-    :param model: a loaded model
+    The members of a committee are aligned at their Fermi levels, and give means and
+    standard deviations.
+
+    :param models: a loaded model, or several: a committee
     :param electrons: number of electrons or its source, as
         :func:`~metatrain_dos.models.electrons.electron_counter` takes it
-    :param valences: electrons of each element, instead
+    :param valences: electrons of each element, instead; those of the ``grid.json``
+        unless one of both is given
     :param zero: zero of the energies, one of :data:`ZEROS`
     :param tolerance: error of the integral of a prediction in a gap, as a fraction of
         the electrons
     :param threshold: predicted DOS for each electron that counts as none, 1/eV
     :param smearing: standard deviation of the Gaussians in the targets, eV; that of the
         ``grid.json`` unless given
+    :param temperatures: temperatures of thermal properties, K
+    :param parts: one of :data:`PARTS`, to predict their DOS, too. Of a model that was
+        trained on structures, these are a partition that it has learned: only the sum
+        has been compared with calculations
     :param axis: keywords of :func:`~metatrain_dos.models.axis.find_axis`
     :raises ValueError: if an argument is out of range, or the energies of the columns
         cannot be found
@@ -87,7 +136,7 @@ class DOSPredictor:
 
     def __init__(
         self,
-        model: "DOSModel",
+        models: "DOSModel | Sequence[DOSModel]",
         *,
         electrons: str | float | None = None,
         valences: str | Mapping[str, float] | None = None,
@@ -95,22 +144,35 @@ class DOSPredictor:
         tolerance: float = DEFAULT_TOLERANCE,
         threshold: float = DEFAULT_THRESHOLD,
         smearing: float | None = None,
+        temperatures: Sequence[float] = (),
+        parts: str | None = None,
         **axis: Any,
     ) -> None:
-        if zero not in ZEROS:
-            raise ValueError(
-                f"zero: expected {', '.join(ZEROS)}, got {zero!r}; 'fermi' is common "
-                "in figures"
-            )
-        self._count = electron_counter(electrons, valences)
-        self._model = model
+        for name, value, allowed in (
+            ("zero", zero, ZEROS),
+            ("parts", parts, (None, *PARTS)),
+        ):
+            if value not in allowed:
+                raise ValueError(
+                    f"{name}: expected {', '.join(map(str, allowed))}, got {value!r}; "
+                    "choose one of them"
+                )
+        self._models = list(models) if isinstance(models, Sequence) else [models]
+        self._axes = [find_axis(model, **axis) for model in self._models]
+        self.axis = self._axes[0]
+        self._count = electron_counter(
+            electrons, valences, getattr(self.axis, "valences", None)
+        )
         self._zero = zero
-        self.axis = find_axis(model, **axis)
+        self._parts = parts
+        self._temperatures = temperatures
         self.smearing = self.axis.smearing if smearing is None else smearing
         self._tolerance = tolerance
         self._threshold = threshold
         # Refuses options before anything is predicted.
-        self._edges(np.ones(3), np.arange(3.0), 1.0)
+        band_edges(np.ones(3), np.arange(3.0), 1.0, **self._options(1.0, self.smearing))
+        for temperature in temperatures:
+            thermal_properties(np.ones(9), np.arange(9.0) * 1e9, 1e9, temperature)
 
     def predict(
         self, structures: Iterable[ase.Atoms], **batches: Any
@@ -124,58 +186,283 @@ class DOSPredictor:
         :raises ValueError: if the model cannot predict a structure, or its number of
             electrons is not where it should be
         """
-        structures, ours = itertools.tee(structures)
-        rows = self._model.predict(structures, **batches)
-        for number, (row, atoms) in enumerate(zip(rows, ours, strict=True)):
-            electrons = self._count(number, atoms)
+        for number, atoms, rows, electrons in self._rows(structures, **batches):
+            names: list[str] = []
+            if self._parts is not None:
+                symbols = np.array(atoms.get_chemical_symbols())
+                names = [str(i) for i in range(len(atoms))]
+                if self._parts == "element":
+                    names = sorted(set(symbols))
+                    rows = [
+                        np.array([each[symbols == name].sum(0) for name in names])
+                        for each in rows
+                    ]
+                rows = [np.vstack([each.sum(0), each]) for each in rows]
             try:
-                yield atoms, self.describe(row, electrons)
+                yield atoms, self.describe(rows, electrons, names)
             except ValueError as error:
                 raise ValueError(f"structure {number}: {error}") from error
 
-    def describe(self, row: np.ndarray, electrons: float | None) -> PredictedDOS:
+    def average(
+        self, structures: Iterable[ase.Atoms], **batches: Any
+    ) -> tuple[ase.Atoms, PredictedDOS]:
+        """
+        Average over the frames of a trajectory, on one zero that they all share.
+
+        The zero is that of their mean DOS: a model predicts all frames on one axis.
+        Numbers are means of those of the frames, and ``dos_error`` and the names with
+        ``_error`` standard errors that take correlated frames into account.
+
+        :param structures: frames with the same atoms
+        :param batches: as in :meth:`predict`
+        :return: the last frame, and the means
+        :raises ValueError: as :meth:`predict`, or if numbers of electrons differ or are
+            unknown, or there are no frames
+        """
+        averages = [BlockAverage() for _ in self._models]
+        names: list[str] = []
+        last, first, electrons = ase.Atoms(), None, None
+        for number, atoms, rows, electrons in self._rows(structures, **batches):
+            last = atoms
+            first = electrons if first is None else first
+            if electrons is None or electrons != first:
+                raise ValueError(
+                    f"structure {number}: expected {first} electrons, as in the first "
+                    f"frame, got {electrons}; average frames with the same atoms, and "
+                    "give --valences or --electrons"
+                )
+            for average, row, axis in zip(averages, rows, self._axes, strict=True):
+                try:
+                    each = self._describe(row[None], axis, electrons)
+                except ValueError as error:
+                    raise ValueError(f"structure {number}: {error}") from error
+                numbers = _shifted(each.numbers, each.fermi_level)
+                names = list(numbers)
+                average.add(np.concatenate([row, list(numbers.values())]))
+        if electrons is None:
+            raise ValueError("structures: expected frames, got none; check the files")
+        size = len(names)
+        members = [
+            self._describe(each.mean[None, :-size], axis, electrons)
+            for each, axis in zip(averages, self._axes, strict=True)
+        ]
+        # Each frame on the axis of its model, relative to the level of the mean DOS.
+        means = [
+            _shifted(
+                dict(zip(names, each.mean[-size:], strict=True)), -member.fermi_level
+            )
+            for each, member in zip(averages, members, strict=True)
+        ]
+        combined = self._combine(members, [], means)
+        errors = np.sqrt(np.mean([each.error[-size:] ** 2 for each in averages], 0))
+        combined.numbers.update(
+            {f"{name}_error": float(x) for name, x in zip(names, errors, strict=True)}
+        )
+        combined.numbers["frames"] = averages[0].count
+        combined.curves["dos_error"] = np.sqrt(
+            np.mean(
+                [
+                    np.interp(members[0].energies, member.energies, each.error[:-size])
+                    ** 2
+                    for each, member in zip(averages, members, strict=True)
+                ],
+                axis=0,
+            )
+        )
+        return last, combined
+
+    def describe(
+        self,
+        rows: Sequence[np.ndarray] | np.ndarray,
+        electrons: float | None,
+        parts: Sequence[str] = (),
+    ) -> PredictedDOS:
         """
         Find the levels of one prediction.
 
-        :param row: predicted DOS, ``(columns,)``, states/eV
+        :param rows: predicted DOS of each member, ``(columns,)``, or that of the
+            structure and its parts, ``(1 + parts, columns)``, states/eV; of a single
+            model, one array will do
         :param electrons: number of electrons, if known
+        :param parts: names of the parts
         :return: DOS and levels
-        :raises ValueError: if the prediction is not finite
+        :raises ValueError: if a prediction is not finite, or the members of a committee
+            cannot be aligned because the number of electrons is unknown
         """
+        if isinstance(rows, np.ndarray):
+            rows = [rows]
+        rows = [np.atleast_2d(each) for each in rows]
+        if electrons is not None:
+            try:
+                return self._combine(
+                    [
+                        self._describe(each, axis, electrons)
+                        for each, axis in zip(rows, self._axes, strict=True)
+                    ],
+                    parts,
+                )
+            except ValueError as error:
+                problem = str(error)
+        elif len(rows) > 1:
+            raise ValueError(
+                "electrons: expected a number, by which the members of a committee are "
+                "aligned, got none; give --electrons or --valences"
+            )
+        else:
+            problem = None
         energies = self.axis.energies
-        states = cumulative_dos(row, energies)
-        if electrons is None:
-            return PredictedDOS(energies, row, states)
-        try:
-            edges = self._edges(row, energies, electrons)
-        except ValueError as error:
-            return PredictedDOS(energies, row, states, electrons, problem=str(error))
-        zero = {
-            "fermi": float(edges.fermi_level),
-            "vbm": float(edges.highest_occupied),
-            "axis": 0.0,
-        }[self._zero]
+        numbers = dict.fromkeys(self.names, np.nan) | {"axis_zero": 0.0}
+        if electrons is not None:
+            numbers["electrons"] = electrons
+        unknown = {"dos_std": np.full(len(energies), np.nan)} if len(rows) > 1 else {}
         return PredictedDOS(
-            dos_energies=energies - zero,
-            dos=row,
-            states=states,
-            electrons=electrons,
-            fermi_level=float(edges.fermi_level) - zero,
-            highest_occupied=float(edges.highest_occupied) - zero,
-            lowest_unoccupied=float(edges.lowest_unoccupied) - zero,
-            gap=float(edges.gap),
-            axis_zero=zero,
+            energies,
+            rows[0][0],
+            cumulative_dos(rows[0][0], energies),
+            numbers,
+            unknown,
+            parts=dict(zip(parts, rows[0][1:], strict=True)),
+            problem=problem,
         )
 
-    def _edges(
-        self, dos: np.ndarray, energies: np.ndarray, electrons: float
-    ) -> BandEdges:
-        """Find levels, with a tolerance that grows with the structure as errors do."""
-        return band_edges(
-            dos,
-            energies,
-            electrons,
-            smearing=self.smearing,
-            tolerance=self._tolerance * electrons,
-            threshold=self._threshold,
+    @property
+    def names(self) -> list[str]:
+        """Names of the numbers of a prediction."""
+        names = list(LEVELS)
+        if self._temperatures:
+            names.append("sommerfeld_coefficient")
+        for temperature in self._temperatures:
+            names += [
+                f"{each.name}_{temperature:g}K" for each in fields(ThermalProperties)
+            ]
+        if len(self._models) > 1:
+            names += [f"{name}_std" for name in names if name != "axis_zero"]
+        return names
+
+    def _rows(
+        self, structures: Iterable[ase.Atoms], **batches: Any
+    ) -> Iterator[tuple[int, ase.Atoms, list[np.ndarray], float | None]]:
+        """Predict rows with every member, and count electrons."""
+        ours, *copies = itertools.tee(structures, 1 + len(self._models))
+        rows = [
+            model.predict(each, per_atom=self._parts is not None, **batches)
+            for model, each in zip(self._models, copies, strict=True)
+        ]
+        for number, (atoms, *found) in enumerate(zip(ours, *rows, strict=True)):
+            yield number, atoms, found, self._count(number, atoms)
+
+    def _options(self, electrons: float, smearing: float) -> dict[str, Any]:
+        """Collect options; the tolerance grows with the structure as errors do."""
+        return {
+            "smearing": smearing,
+            "tolerance": self._tolerance * electrons,
+            "threshold": self._threshold,
+        }
+
+    def _describe(
+        self, rows: np.ndarray, axis: TargetSpec, electrons: float
+    ) -> _Described:
+        """Find the levels of one member, relative to its Fermi level."""
+        energies, dos = axis.energies, rows[0]
+        edges = band_edges(
+            dos, energies, electrons, **self._options(electrons, self.smearing)
         )
+        ((raw,),) = integrate(dos, energies)
+        curve, _ = count_states(raw, self._threshold * electrons, self.smearing)
+        fermi_level = float(edges.fermi_level)
+        numbers = {
+            "electrons": electrons,
+            "fermi_level": 0.0,
+            "highest_occupied": float(edges.highest_occupied) - fermi_level,
+            "lowest_unoccupied": float(edges.lowest_unoccupied) - fermi_level,
+            "gap": float(edges.gap),
+            "dos_at_fermi_level": float(np.interp(fermi_level, energies, curve.dos)),
+        }
+        if self._temperatures:
+            numbers["sommerfeld_coefficient"] = float(
+                sommerfeld_coefficient(numbers["dos_at_fermi_level"])
+            )
+        for temperature in self._temperatures:
+            found = thermal_properties(
+                dos,
+                energies - fermi_level,
+                electrons,
+                temperature,
+                smearing=self.smearing,
+                threshold=self._threshold,
+            )
+            for name, value in vars(found).items():
+                numbers[f"{name}_{temperature:g}K"] = float(value)
+        return _Described(
+            energies - fermi_level, rows, curve.states, numbers, fermi_level
+        )
+
+    def _combine(
+        self,
+        members: Sequence[_Described],
+        parts: Sequence[str],
+        means: Sequence[dict[str, float]] | None = None,
+    ) -> PredictedDOS:
+        """Average over members that are aligned at their Fermi levels."""
+        energies = members[0].energies
+        rows, states = members[0].rows, members[0].states
+        curves = {}
+        several = [each.numbers for each in members] if means is None else means
+        numbers = {
+            name: float(np.mean([each[name] for each in several]))
+            for name in several[0]
+        }
+        fermi_level = float(np.mean([each.fermi_level for each in members]))
+        zero = {
+            "fermi": 0.0,
+            "vbm": float(
+                np.mean([each.numbers["highest_occupied"] for each in members])
+            ),
+            "axis": -fermi_level,
+        }[self._zero]
+        spreads = {}
+        if len(members) > 1:
+            aligned = np.array(
+                [
+                    [np.interp(energies, each.energies, row) for row in each.rows]
+                    for each in members
+                ]
+            )
+            rows, states = aligned.mean(0), cumulative_dos(aligned.mean(0)[0], energies)
+            states = np.mean(
+                [np.interp(energies, each.energies, each.states) for each in members], 0
+            )
+            curves["dos_std"] = aligned[:, 0].std(0, ddof=1)
+            spreads = {
+                f"{name}_std": float(np.std([each[name] for each in several], ddof=1))
+                for name in numbers
+            }
+            # On the axis of the training data, because it is zero on their own.
+            spreads["fermi_level_std"] = float(
+                np.std([each.fermi_level for each in members], ddof=1)
+            )
+        numbers = _shifted(numbers, -zero)
+        numbers["axis_zero"] = fermi_level + zero
+        numbers |= spreads
+        order = {name: numbers[name] for name in self.names}
+        return PredictedDOS(
+            energies - zero,
+            rows[0],
+            states,
+            order,
+            curves,
+            dict(zip(parts, rows[1:], strict=True)),
+        )
+
+
+def _shifted(numbers: Mapping[str, float], shift: float) -> dict[str, float]:
+    """Count energies from a zero that is lower by a shift, eV."""
+    found = dict(numbers)
+    for name in numbers:
+        if name.startswith(
+            ("fermi_level", "highest_occ", "lowest_unocc", "chemical_potential")
+        ):
+            found[name] += shift
+        elif name.startswith(("band_energy", "free_energy")):
+            found[name] += shift * numbers["electrons"]
+    return found
