@@ -106,6 +106,7 @@ def plot_change(before: np.ndarray, now: np.ndarray, label: str) -> "Figure":
     axes.plot(ends, ends, lw=0.8, color=PREDICTED)
     if ends[0] > 0:
         axes.loglog()
+        axes.tick_params(which="minor", labelsize=7)
     axes.set_xlabel(f"earlier {label}", fontsize=8)
     axes.set_ylabel(f"this {label}", fontsize=8)
     remove_spines(axes)

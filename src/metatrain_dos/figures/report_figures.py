@@ -87,10 +87,11 @@ def draw(
                 plot_change(
                     100 * earlier.before("relative_rmse"),
                     100 * table["relative_rmse"],
-                    "RMSE, % of the size of the computed DOS",
+                    "RMSE, %",
                 ),
-                "Errors of both models.",
-                " Below the line, this model is better.",
+                "Errors of both models,",
+                " as a fraction of the size of the computed DOS. Below the line, this "
+                "model is better.",
             )
         )
     for rank, selected in ranks.items():
