@@ -87,9 +87,7 @@ def evaluate(
             loaded,
             sections,
             spec,
-            count_electrons=electron_counter(
-                electrons, valences, getattr(spec, "valences", None)
-            ),
+            count_electrons=electron_counter(electrons, valences, spec.valences),
             tail_weight=tail_weight,
             batch_size=batch_size,
         )
