@@ -27,7 +27,8 @@ from metatrain_dos.data.target_spec import TargetSpec
 from metatrain_dos.figures.report_figures import draw
 from metatrain_dos.figures.report_page import MOST_ROWS, render_page
 from metatrain_dos.models.comparison import Batch, RowId
-from metatrain_dos.models.error_table import COLUMNS, ErrorTable, grouped_median
+from metatrain_dos.models.error_columns import COLUMNS
+from metatrain_dos.models.error_table import ErrorTable, grouped_median
 from metatrain_dos.models.errors import align
 from metatrain_dos.models.model import DOSModel
 from metatrain_dos.models.selection import CANDIDATES, MOST_ATOMS, Selection
@@ -354,7 +355,8 @@ def batch_of(number, untrusted=(), first=0):
         Sample(first + i, ase.Atoms("Si"), row[None], None)
         for i, row in enumerate(t.numpy())
     ]
-    return Batch(row_ids, samples, align(p, t, m, grid_spacing=0.1))
+    aligned = align(p, t, m, grid_spacing=0.1)
+    return Batch(row_ids, samples, aligned, [None] * number)
 
 
 def table_of(*batches):
@@ -424,7 +426,7 @@ class TestSelection:
 
 def test_long_tables_show_the_worst():
     table = table_of(batch_of(MOST_ROWS + 200))
-    text = render_page("title", {}, [], table, {}, zeros_known=False)
+    text = render_page("title", {}, [], table, {}, {})
     body = text[text.index('<table class="sortable">') :]
     shown = re.findall(r'<td class="text">(\d+)</td><td class="text">Si', body)
     worst = np.argsort(-table["relative_rmse"])[:MOST_ROWS]
@@ -438,7 +440,7 @@ def test_a_report_without_any_number(tmp_path):
     assert (set().union(*ranks.values()), missing) == (set(), [1])
     axis = TargetSpec(EnergyGrid(0.0, 0.1, 30), extra_targets=12)
     figures = draw(tmp_path, table_of(batch), axis, {})
-    text = render_page("title", {}, [], table_of(batch), figures, zeros_known=False)
+    text = render_page("title", {}, [], table_of(batch), figures, {})
     (tmp_path / "report.html").write_text(text, "utf-8")
     assert len(Page(tmp_path).table_rows) == 3
 

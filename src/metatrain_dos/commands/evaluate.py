@@ -40,12 +40,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "best, the median and the worst",
     )
     parser.add_argument(
+        "--compare",
+        dest="compare_with",
+        type=Path,
+        metavar="REPORT",
+        help="report of another model on the same data, to compare with",
+    )
+    parser.add_argument(
         "--tail-weight",
         type=float,
         metavar="WEIGHT",
         help="weight of the prediction in front of a target, in the alignment "
         "(default: that of the training run if the model or an options.yaml next to it "
         "tells it, else 1)",
+    )
+    electrons = parser.add_argument_group("number of electrons")
+    electrons.add_argument(
+        "--electrons",
+        metavar="WHERE",
+        help="one number for all structures, a file with one number per structure, or "
+        "the name of an entry of their info (default: n_electrons if they have it)",
+    )
+    electrons.add_argument(
+        "--valences",
+        metavar="WHERE",
+        help='valence electrons of each element in neutral structures: "Si=4 O=6", or '
+        "a YAML or JSON file (default: those of grid.json)",
     )
     add_model(parser.add_argument_group("the model"))
     add_grid(parser.add_argument_group("what the columns of its prediction are"))

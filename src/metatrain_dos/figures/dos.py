@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..models.errors import AlignedDOS  # needs torch
+    from ..models.level_errors import LevelPair
 
 
 def plot_predicted_and_computed(
@@ -60,33 +61,62 @@ def plot_predicted_and_computed(
 
 
 def plot_structure(
-    energies: np.ndarray, aligned: "AlignedDOS", *, zero: float | None = None
+    energies: np.ndarray,
+    aligned: "AlignedDOS",
+    *,
+    atoms: int = 1,
+    zero: float | None = None,
+    levels: "LevelPair | None" = None,
 ) -> "Figure":
     """
     Draw predicted over computed DOS of one structure, and both integrated below.
 
     :param energies: energies of the points of the target, ``(points,)``, eV
     :param aligned: prediction and target of one structure
+    :param atoms: number of atoms by which both are divided
     :param zero: energy of the highest occupied state, eV, or ``None``; energies are
         relative to it if it is known
+    :param levels: predicted and computed levels, drawn as Fermi level or gap
     :return: the figure
     """
     from matplotlib.figure import Figure
 
+    if zero is None and levels is not None:
+        zero = levels.computed.highest_occupied
     figure = Figure(figsize=(4.2, 3.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     mask = aligned.mask[0]
-    _draw(above, energies, aligned.targets[0], aligned.predictions[0], mask, zero)
-    predicted, computed = (values[0] for values in aligned.integrated())
+    computed, predicted = aligned.targets[0] / atoms, aligned.predictions[0] / atoms
+    _draw(above, energies, computed, predicted, mask, zero)
+    predicted, computed = (values[0] / atoms for values in aligned.integrated())
     _draw(below, energies, computed, predicted, mask, zero)
-    above.set_ylabel("DOS, states/eV", fontsize=8)
-    below.set_ylabel("states below", fontsize=8)
+    if levels is not None:
+        _draw_levels(above, levels, zero or 0.0)
+    unit = "" if atoms == 1 else "/atom"
+    above.set_ylabel(f"DOS, states/eV{unit}", fontsize=8)
+    below.set_ylabel(f"states{unit} below", fontsize=8)
     below.set_xlabel(_energy_label(zero is not None), fontsize=8)
     figure.align_ylabels()
     above.legend(frameon=False, fontsize=8, loc="upper left")
     for panel in (above, below):
         remove_spines(panel)
     return figure
+
+
+def _draw_levels(panel: Any, levels: "LevelPair", zero: float) -> None:
+    """Draw a bar over each gap, or a tick at the Fermi level, near the top."""
+    for height, color, each in (
+        (0.97, COMPUTED, levels.computed),
+        (0.93, PREDICTED, levels.predicted),
+    ):
+        edges = np.array([each.highest_occupied, each.lowest_unoccupied]) - zero
+        if np.isnan(edges[1]):  # a gap that is open at the end of the axis
+            edges[1] = panel.get_xlim()[1]
+        place = {"transform": panel.get_xaxis_transform(), "color": color}
+        if edges[1] > edges[0]:
+            panel.plot(edges, [height] * 2, lw=2.5, solid_capstyle="butt", **place)
+        else:
+            panel.plot(edges[:1], [height], marker="|", ms=7, mew=1.5, **place)
 
 
 def _draw(

@@ -83,3 +83,31 @@ def plot_shifts(shifts: np.ndarray, longest: float) -> "Figure":
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     remove_spines(axes)
     return figure
+
+
+def plot_change(before: np.ndarray, now: np.ndarray, label: str) -> "Figure":
+    """
+    Draw the errors of one model over those of another.
+
+    :param before: error of each structure, ``(structures,)``; NaN is left out
+    :param now: the same for the other model
+    :param label: meaning of both, with the unit
+    :return: the figure
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    known = ~np.isnan(before) & ~np.isnan(now)
+    before, now = before[known], now[known]
+    axes.plot(before, now, "o", ms=3.5, color=COMPUTED, alpha=0.7)
+    both = np.append(before, now)
+    ends = 0.9 * both.min(), 1.1 * both.max()
+    axes.plot(ends, ends, lw=0.8, color=PREDICTED)
+    if ends[0] > 0:
+        axes.loglog()
+        axes.tick_params(which="minor", labelsize=7)
+    axes.set_xlabel(f"earlier {label}", fontsize=8)
+    axes.set_ylabel(f"this {label}", fontsize=8)
+    remove_spines(axes)
+    return figure

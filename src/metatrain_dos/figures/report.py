@@ -10,8 +10,12 @@ import numpy as np
 from .. import __version__
 from ..data.target_spec import TargetSpec
 from ..loss.options import MaskedDOSHypers, validate_hypers
+from ..loss.terms import TERMS
 from ..models.axis import find_axis, training_loss
 from ..models.comparison import compare
+from ..models.earlier_report import Change, EarlierReport
+from ..models.electrons import electron_counter
+from ..models.error_columns import COLUMNS, OVERALL
 from ..models.error_table import ErrorTable
 from ..models.evaluation_data import find_data
 from ..models.model import DOSModel
@@ -19,7 +23,7 @@ from ..models.selection import Selection
 from ..utils.atomic import atomic_folder
 from ..utils.progress import progress
 from .report_figures import draw
-from .report_page import format_number, render_page, summary_rows
+from .report_page import change_rows, format_number, render_page, summary_rows
 
 
 PAGE, CSV, JSON, FIGURES = "report.html", "errors.csv", "errors.json", "figures"
@@ -35,6 +39,9 @@ def evaluate(
     output: Path,
     *,
     structures: Collection[int] = (),
+    compare_with: Path | None = None,
+    electrons: str | float | None = None,
+    valences: str | None = None,
     tail_weight: float | None = None,
     batch_size: int,
     target: str | None = None,
@@ -49,6 +56,11 @@ def evaluate(
     :param data: data set or options file, as :func:`find_data` takes it
     :param output: folder of the report
     :param structures: structures to draw in any case
+    :param compare_with: earlier report on the same data, to compare with
+    :param electrons: number of electrons, or where to find it, as
+        :func:`~metatrain_dos.models.electrons.electron_counter` takes it
+    :param valences: electrons of each element, instead; those of the ``grid.json``
+        unless given
     :param tail_weight: weight of the prediction in front of a target, in the alignment;
         that of the training run unless given
     :param batch_size: number of structures per batch
@@ -70,16 +82,22 @@ def evaluate(
             given = {"tail_weight": tail_weight}
             validate_hypers(MaskedDOSHypers, given, loss_type="masked_dos")
         sections = find_data(data, loaded.target)
-        found = find_axis(loaded, near=[data], **axis)
+        spec = find_axis(loaded, near=[data], **axis)
+        batches = compare(
+            loaded,
+            sections,
+            spec,
+            count_electrons=electron_counter(electrons, valences, spec.valences),
+            tail_weight=tail_weight,
+            batch_size=batch_size,
+        )
         start = time.perf_counter()
         table, selection = (
             ErrorTable(loss and loss.model_copy(update={"tail_weight": tail_weight})),
             Selection(structures),
         )
         with progress("evaluate", "structure") as bar:
-            for batch in compare(
-                loaded, sections, found, tail_weight=tail_weight, batch_size=batch_size
-            ):
+            for batch in batches:
                 table.add(batch)
                 selection.add(batch)
                 bar.update(len({row_id[:2] for row_id in batch.row_ids}))
@@ -88,33 +106,32 @@ def evaluate(
                 f"data: expected structures, got none in {sections[0].source}; give a "
                 "data set that has some"
             )
+        earlier = EarlierReport(compare_with, table) if compare_with else None
         facts = {
             "model": str(model),
             "data": str(data),
+            **_facts(table, earlier),
             "target": loaded.target,
-            "columns": f"{found.columns}, of which {found.extra_targets} extra, in "
-            f"steps of {found.grid.spacing:g} eV, from {found.source}",
+            "columns": f"{spec.columns}, of which {spec.extra_targets} extra, in steps "
+            f"of {spec.grid.spacing:g} eV, from {spec.source}",
             "tail_weight": f"{tail_weight:g}",
             "device": f"{loaded.device}, {time.perf_counter() - start:.1f} s",
         }
         statistics, materials = table.statistics(), table.by_material()
         ranks, missing = selection.ranked(statistics["relative_rmse"]["median"] or 0.0)
-        warnings = list(_warnings(table, found))
+        warnings = list(_warnings(table, spec))
         if missing:
             shown = ", ".join(map(str, missing))
             warnings.append(f"asked for, but not there or not trusted: {shown}")
+        changes = earlier.changes() if earlier else {}
         (folder / FIGURES).mkdir()
         page = render_page(
-            f"Predicted and computed DOS: {model.name}, {data.name}",
+            f"{loaded.target} of {model.name} on {data.name}",
             facts,
             warnings,
             table,
-            draw(folder / FIGURES, table, found, ranks),
-            zeros_known=any(
-                "highest_occupied" in each.sample.atoms.info
-                for selected in ranks.values()
-                for each in selected
-            ),
+            draw(folder / FIGURES, table, spec, ranks, earlier),
+            changes,
         )
         (folder / PAGE).write_text(page, encoding="utf-8")
         table.write_csv(folder / CSV)
@@ -122,14 +139,16 @@ def evaluate(
             "version": __version__,
             **facts,
             "warnings": warnings,
+            "overall": table.overall(),
             "summary": statistics,
             "materials": materials,
+            "changes": {name: change._asdict() for name, change in changes.items()},
         }
         table.write_json(folder / JSON, head)
     return [
         *(f"{name.replace('_', ' '):<12}{text}" for name, text in facts.items()),
         "",
-        *_summary(table, materials),
+        *_summary(table, materials, changes),
         "",
         *warnings,
         f"report: {output / PAGE}",
@@ -140,6 +159,25 @@ def _is_report(folder: Path) -> bool:
     """Tell whether a folder holds nothing but an older report."""
     names = {path.name for path in folder.iterdir()}
     return PAGE in names and names <= {PAGE, CSV, JSON, FIGURES}
+
+
+def _facts(table: ErrorTable, earlier: EarlierReport | None) -> dict[str, str]:
+    """Describe what was compared."""
+    structures = len({row_id[:2] for row_id in table.row_ids})
+    levels = int(np.count_nonzero(~np.isnan(table["fermi_level_error"])))
+    facts = {
+        "structures": f"{structures} of {len(set(table.materials))} materials",
+        "levels": f"of {levels}, from their number of electrons"
+        if levels
+        else "not compared without a number of electrons; give --valences",
+    }
+    if table.loss:
+        weights = table.loss.model_dump()
+        terms = " + ".join(f"{term.weight(weights):g} {term.name}" for term in TERMS)
+        facts["loss"] = f"{table.loss.per_structure} of {terms}, of the DOS per atom"
+    if earlier:
+        facts["compared"] = f"with {earlier.model}, {earlier.matched} {table.kind}"
+    return facts
 
 
 def _warnings(table: ErrorTable, axis: TargetSpec) -> Iterator[str]:
@@ -163,20 +201,32 @@ def _warnings(table: ErrorTable, axis: TargetSpec) -> Iterator[str]:
 
 
 def _summary(
-    table: ErrorTable, materials: Sequence[Mapping[str, Any]]
+    table: ErrorTable,
+    materials: Sequence[Mapping[str, Any]],
+    changes: Mapping[str, Change],
 ) -> Iterator[str]:
     """Tabulate the most important numbers for the terminal."""
     heads = [f"{len(table)} {table.kind}", "median", "mean", "90 %", "largest"]
     for label, *numbers in [heads, *summary_rows(table)]:
-        yield f"{label:<33}" + "".join(f"{x:>10}" for x in numbers)
+        yield f"{label:<40}" + "".join(f"{x:>10}" for x in numbers)
     yield ""
-    yield f"{'medians by material':<33}{'RMSE/atom':>10}{'relative':>10}{'count':>10}"
+    overall = table.overall()
+    for name, column in OVERALL.items():
+        number = format_number(column.unit, overall[name])
+        yield f"all, {column.label_with_unit:<35}{number:>10}"
+    yield ""
+    yield f"{'medians by material':<40}{'RMSE/atom':>10}{'relative':>10}{'count':>10}"
     for row in materials[:SHOWN]:
         numbers = [
-            format_number(name, row[name])
+            format_number(COLUMNS[name].unit, row[name])
             for name in ("rmse_per_atom", "relative_rmse")
         ]
         cells = "".join(f"{x:>10}" for x in (*numbers, row["structures"]))
-        yield f"{row['material'][:32]:<33}{cells}"
+        yield f"{row['material'][:39]:<40}{cells}"
     if len(materials) > SHOWN:
         yield f"... the worst of {len(materials)}; all are in {JSON}"
+    if changes:
+        yield ""
+        yield f"{'medians of two models':<40}{'earlier':>10}{'this':>10}{'smaller':>10}"
+        for label, *numbers in change_rows(changes):
+            yield f"{label:<40}" + "".join(f"{x:>10}" for x in numbers)

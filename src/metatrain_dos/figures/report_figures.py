@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data.target_spec import TargetSpec
+from ..models.earlier_report import EarlierReport
 from ..models.error_table import ErrorTable
 from ..models.selection import Selected
 from .dos import plot_structure
-from .errors import plot_errors, plot_shifts
+from .errors import plot_change, plot_errors, plot_shifts
 from .report_page import PageFigure, format_number
 from .style import COMPUTED, PREDICTED
 
@@ -43,6 +44,7 @@ def draw(
     table: ErrorTable,
     axis: TargetSpec,
     ranks: Mapping[str, Sequence[Selected]],
+    earlier: EarlierReport | None = None,
 ) -> dict[str, list[PageFigure]]:
     """
     Draw all figures of a report, and write each to a file.
@@ -51,6 +53,7 @@ def draw(
     :param table: all errors
     :param axis: energies of the columns of the prediction
     :param ranks: rows to draw, by rank
+    :param earlier: report to compare with
     :return: figures for the page by heading
     """
     names, materials = np.unique(table.materials, return_inverse=True)
@@ -77,6 +80,20 @@ def draw(
             ),
         ]
     }
+    if earlier:
+        figures[""].append(
+            _page_figure(
+                folder / "compared.svg",
+                plot_change(
+                    100 * earlier.before("relative_rmse"),
+                    100 * table["relative_rmse"],
+                    "RMSE, %",
+                ),
+                "Errors of both models,",
+                " as a fraction of the size of the computed DOS. Below the line, this "
+                "model is better.",
+            )
+        )
     for rank, selected in ranks.items():
         figures[HEADINGS[rank]] = [
             _draw_row(folder / f"{rank.replace(' ', '-')}-{i}.svg", table, axis, each)
@@ -89,19 +106,28 @@ def _draw_row(
     path: Path, table: ErrorTable, axis: TargetSpec, selected: Selected
 ) -> PageFigure:
     """Draw one structure."""
-    zero = selected.sample.atoms.info.get("highest_occupied")
-    figure = plot_structure(axis.grid.energies, selected.aligned, zero=zero)
+    atoms, levels = int(table.atoms[selected.row]), selected.levels
+    figure = plot_structure(
+        axis.grid.energies,
+        selected.aligned,
+        atoms=atoms,
+        zero=selected.sample.atoms.info.get("highest_occupied"),
+        levels=levels,
+    )
     row_id = table.row_ids[selected.row]
     atom = "" if row_id.atom is None else f", atom {row_id.atom}"
-    per_atom = selected.aligned.rmse[0] / table.atoms[selected.row]
-    return _page_figure(
-        path,
-        figure,
-        table.materials[selected.row],
+    caption = (
         f", {row_id.data}, structure {row_id.structure}{atom}: RMSE "
-        f"{format_number('relative_rmse', selected.error)}, {per_atom:.3g} "
-        "states/eV/atom",
+        f"{format_number('%', selected.error)}, "
+        f"{selected.aligned.rmse[0] / atoms:.3g} states/eV/atom"
     )
+    if levels is not None:
+        gaps = levels.predicted.gap, levels.computed.gap
+        change = levels.predicted.fermi_level - levels.computed.fermi_level
+        caption += f"; Fermi level {change:+.2f} eV"
+        if gaps != (0.0, 0.0):
+            caption += f", gap {gaps[0]:.2f} (computed {gaps[1]:.2f}) eV"
+    return _page_figure(path, figure, table.materials[selected.row], caption)
 
 
 def _page_figure(path: Path, figure: "Figure", title: str, caption: str) -> PageFigure:

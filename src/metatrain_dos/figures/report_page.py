@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader
 
 from .. import __version__
-from ..models.error_table import COLUMNS, ErrorTable
+from ..models.earlier_report import Change
+from ..models.error_columns import COLUMNS, OVERALL
+from ..models.error_table import ErrorTable
 
 
 MOST_ROWS = 1000
@@ -34,8 +36,7 @@ def render_page(
     warnings: Sequence[str],
     table: ErrorTable,
     figures: Mapping[str, Sequence[PageFigure]],
-    *,
-    zeros_known: bool,
+    changes: Mapping[str, Change],
 ) -> str:
     """
     Render the page.
@@ -45,7 +46,7 @@ def render_page(
     :param warnings: sentences at the top
     :param table: all errors
     :param figures: figures by heading; those of all structures have an empty one
-    :param zeros_known: whether energies are relative to the highest occupied state
+    :param changes: changes since an earlier report
     :return: HTML
     """
     environment = Environment(
@@ -57,7 +58,9 @@ def render_page(
     rows = list(table.rows())
     worst = sorted(rows, key=lambda row: -(row["relative_rmse"] or 0.0))[:MOST_ROWS]
     shown = worst if len(rows) > MOST_ROWS else rows
-    texts = ["data", "structure", "atom", "material", "atoms"]
+    texts = ["data", "structure", "atom", "source", "material", "atoms"]
+    if not any(table.sources):
+        texts.remove("source")
     if len({row["data"] for row in rows}) < 2:
         texts.remove("data")
     if table.kind == "structures":
@@ -70,8 +73,10 @@ def render_page(
         kind=table.kind,
         count=len(rows),
         summary=summary_rows(table),
+        overall=table.overall(),
+        overall_columns=OVERALL,
         figures=figures,
-        zeros_known=zeros_known,
+        changes=change_rows(changes),
         rows=shown,
         texts=texts,
         columns=COLUMNS,
@@ -88,22 +93,38 @@ def summary_rows(table: ErrorTable) -> list[list[str]]:
     :return: label, median, mean, 90th percentile and maximum of each
     """
     return [
-        [column.label_with_unit, *(format_number(name, x) for x in values.values())]
-        for name, values in table.statistics().items()
-        if (column := COLUMNS[name]).in_summary and values["median"] is not None
+        [column.label_with_unit, *(format_number(column.unit, x) for x in row.values())]
+        for name, row in table.statistics().items()
+        if (column := COLUMNS[name]).in_summary and row["median"] is not None
     ]
 
 
-def format_number(name: str, value: float | None) -> str:
+def change_rows(changes: Mapping[str, Change]) -> list[list[str]]:
     """
-    Format a number of the table.
+    Tabulate the changes since an earlier report.
 
-    :param name: one of :data:`~metatrain_dos.models.error_table.COLUMNS`
+    :param changes: changes by column
+    :return: label, median before and now, and fraction of rows with smaller errors
+    """
+    return [
+        [
+            (column := COLUMNS[name]).label_with_unit,
+            format_number(column.unit, change.before),
+            format_number(column.unit, change.now),
+            f"{change.smaller:.0%}",
+        ]
+        for name, change in changes.items()
+    ]
+
+
+def format_number(unit: str, value: float | None) -> str:
+    """
+    Format a number of the report.
+
+    :param unit: its unit
     :param value: its value, ``None`` if not known
     :return: text with four digits, or in percent
     """
     if value is None:
         return "n/a"
-    if COLUMNS[name].unit == "%":
-        return f"{value:.1%}"
-    return f"{value:#.4g}".rstrip(".")
+    return f"{value:.1%}" if unit == "%" else f"{value:#.4g}".rstrip(".")

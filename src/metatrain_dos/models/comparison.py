@@ -11,7 +11,9 @@ from ..data.samples import Sample, samples
 from ..data.sections import Section
 from ..data.target_spec import TargetSpec
 from ..utils.text import shorten
+from .electrons import ElectronCounter, electron_counter
 from .errors import AlignedDOS, align
+from .level_errors import LevelPair, level_pair
 from .model import DEFAULT_BATCH_SIZE, DOSModel, check_batch_size
 
 
@@ -37,11 +39,13 @@ class Batch:
     :param row_ids: identity of each row
     :param samples: structure of each row
     :param aligned: predictions and targets, states/eV for the whole structure
+    :param levels: levels of each row, ``None`` where the electrons are not known
     """
 
     row_ids: Sequence[RowId]
     samples: Sequence[Sample]
     aligned: AlignedDOS
+    levels: Sequence[LevelPair | None]
 
     @property
     def atoms(self) -> np.ndarray:
@@ -55,6 +59,7 @@ def compare(
     sections: Iterable[Section],
     axis: TargetSpec,
     *,
+    count_electrons: ElectronCounter | None = None,
     tail_weight: float = 1.0,
     batch_size: int = DEFAULT_BATCH_SIZE,
 ) -> Iterator[Batch]:
@@ -64,6 +69,7 @@ def compare(
     :param model: the model
     :param sections: the data
     :param axis: energies of the columns of the prediction
+    :param count_electrons: electrons of a structure; from its info unless given
     :param tail_weight: weight of the prediction in front of a target, in the alignment
     :param batch_size: number of structures per batch
     :return: batches in the order of the data
@@ -71,6 +77,7 @@ def compare(
         read
     """
     check_batch_size(batch_size)
+    count_electrons = count_electrons or electron_counter()
     for section in sections:
         per_atom = section.entries[model.target]["sample_kind"] == "atom"
         found = _read(section, model.target)
@@ -95,7 +102,18 @@ def compare(
                 tail_weight=tail_weight,
                 extra_targets=axis.extra_targets,
             )
-            yield Batch(row_ids, rows, aligned)
+            levels = [
+                level_pair(
+                    aligned.predictions[i],
+                    aligned.targets[i],
+                    aligned.mask[i],
+                    axis.grid.energies,
+                    None if per_atom else count_electrons(sample.index, sample.atoms),
+                    axis.smearing,
+                )
+                for i, sample in enumerate(rows)
+            ]
+            yield Batch(row_ids, rows, aligned, levels)
 
 
 def _check(section: Section, sample: Sample, axis: TargetSpec, per_atom: bool) -> None:

@@ -2,9 +2,9 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import ase
 import numpy as np
@@ -14,50 +14,9 @@ from ase.formula import Formula
 from ..loss.options import MaskedDOSHypers
 from ..loss.terms import TERMS, loss_of_structure
 from .comparison import Batch, RowId
-
-
-class Column(NamedTuple):
-    """
-    A number that each row of the table has.
-
-    :param label: short name
-    :param unit: its unit; ``%`` for a fraction
-    :param meaning: definition
-    :param in_summary: whether its statistics are shown
-    """
-
-    label: str
-    unit: str
-    meaning: str
-    in_summary: bool = True
-
-    @property
-    def label_with_unit(self) -> str:
-        """Name with its unit."""
-        return f"{self.label}, {self.unit}" if self.unit else self.label
-
-
-COLUMNS = {
-    "trusted": Column("trusted", "eV", "energy range that is compared", False),
-    "rmse_per_atom": Column("RMSE", "states/eV/atom", "root mean square error"),
-    "mae_per_atom": Column("MAE", "states/eV/atom", "mean absolute error"),
-    "relative_rmse": Column(
-        "RMSE", "%", "as a fraction of the root mean square of the computed DOS"
-    ),
-    "relative_mae": Column("MAE", "%", "as a fraction of the mean of the computed DOS"),
-    "cumulative_rmse_per_atom": Column(
-        "integrated, RMS",
-        "states/atom",
-        "root mean square error of the integrated DOS",
-    ),
-    "cumulative_max_per_atom": Column(
-        "integrated, largest", "states/atom", "largest error of the integrated DOS"
-    ),
-    "shift": Column("shift", "eV", "shift of the computed DOS along the prediction"),
-    **{f"loss_{t.name}": Column(t.name, t.unit, t.meaning) for t in TERMS},
-    "loss": Column("loss", "", "weighted sum of the terms, as in training"),
-}
-"""Name of each number -> its column. All are per atom, and all but the shift errors."""
+from .error_columns import COLUMNS
+from .level_errors import LevelPair, Levels
+from .overall_errors import OverallErrors
 
 
 class ErrorTable:
@@ -71,9 +30,11 @@ class ErrorTable:
     def __init__(self, loss: MaskedDOSHypers | None = None) -> None:
         self.row_ids: list[RowId] = []
         self.materials: list[str] = []
-        self._loss = loss
+        self.sources: list[str | None] = []
+        self.loss = loss
         self._atoms: list[np.ndarray] = []
         self._numbers: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
+        self._sums = OverallErrors()
 
     def add(self, batch: Batch) -> None:
         """
@@ -93,27 +54,31 @@ class ErrorTable:
             "relative_mae": aligned.relative_mae,
             "cumulative_rmse_per_atom": aligned.cumulative_rmse / atoms,
             "cumulative_max_per_atom": aligned.cumulative_max / atoms,
+            "wasserstein": aligned.wasserstein,
+            **_level_errors(batch.levels, atoms),
             "shift": aligned.shift_energy,
         }
         # The trainers of metatrain divide prediction and target by the number of atoms.
         terms = {t.name: aligned.terms[t.name] / atoms**2 + unknown for t in TERMS}
         found |= {f"loss_{name}": term for name, term in terms.items()}
-        if self._loss is None:
+        if self.loss is None:
             found["loss"] = np.full(len(atoms), np.nan)
         else:
-            weights = self._loss.model_dump()
+            weights = self.loss.model_dump()
             total = sum(t.weight(weights) * terms[t.name] for t in TERMS)
             per_atom = atoms.reshape(-1, *[1] * (aligned.targets.ndim - 1))
             factor = loss_of_structure(
                 torch.from_numpy(np.asarray(total)),
                 torch.from_numpy(aligned.targets / per_atom),
                 torch.from_numpy(aligned.mask),
-                self._loss.per_structure,
+                self.loss.per_structure,
                 grid_spacing=aligned.grid_spacing,
             )
             found["loss"] = total * np.asarray(factor)
         self.row_ids += batch.row_ids
         self.materials += [material(sample.atoms) for sample in batch.samples]
+        self.sources += [sample.atoms.info.get("source") for sample in batch.samples]
+        self._sums.add(aligned, atoms)
         self._atoms.append(atoms)
         for name, values in found.items():
             self._numbers[name].append(values)
@@ -122,7 +87,7 @@ class ErrorTable:
         return len(self.row_ids)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """Return one of :data:`COLUMNS`, ``(rows,)``."""
+        """Return one column, ``(rows,)``."""
         return np.concatenate(self._numbers[name] or [np.empty(0)])
 
     @property
@@ -139,24 +104,31 @@ class ErrorTable:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Iterate over the rows, with ``None`` for unknown numbers."""
         numbers = {name: self[name] for name in COLUMNS}
-        about = zip(self.row_ids, self.materials, self.atoms, strict=True)
-        for i, (row_id, name, atoms) in enumerate(about):
+        atoms = self.atoms
+        for i, row_id in enumerate(self.row_ids):
             yield {
                 **row_id._asdict(),
-                "material": name,
-                "atoms": int(atoms),
+                "source": self.sources[i],
+                "material": self.materials[i],
+                "atoms": int(atoms[i]),
                 **{key: _known(values[i]) for key, values in numbers.items()},
             }
 
     def statistics(self) -> dict[str, dict[str, float | None]]:
-        """Summarise each column (median, mean, 90th percentile, maximum)."""
-        return {name: _statistics(self[name]) for name in COLUMNS}
+        """Summarise absolute values (median, mean, 90th percentile, maximum)."""
+        return {name: _statistics(np.abs(self[name])) for name in COLUMNS}
+
+    def overall(self) -> dict[str, float | None]:
+        """Compute :data:`~metatrain_dos.models.error_columns.OVERALL`."""
+        return {name: _known(value) for name, value in self._sums.compute().items()}
 
     def by_material(self) -> list[dict[str, Any]]:
         """Compute the medians of each material, the worst material first."""
         names, numbers = np.unique(self.materials, return_inverse=True)
         counts = np.bincount(numbers, minlength=len(names))
-        medians = {name: grouped_median(self[name], numbers) for name in COLUMNS}
+        medians = {
+            name: grouped_median(np.abs(self[name]), numbers) for name in COLUMNS
+        }
         found = [
             {
                 "material": str(name),
@@ -173,7 +145,7 @@ class ErrorTable:
 
         :param path: file to write
         """
-        names = [*RowId._fields, "material", "atoms", *COLUMNS]
+        names = [*RowId._fields, "source", "material", "atoms", *COLUMNS]
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
@@ -192,6 +164,27 @@ class ErrorTable:
             for i, row in enumerate(self.rows()):
                 file.write(f"{',' if i else ''}\n    {json.dumps(row)}")
             file.write("\n  ]\n}\n")
+
+
+def _level_errors(
+    levels: Sequence[LevelPair | None], atoms: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Subtract computed from predicted levels."""
+    unknown = Levels(*[np.nan] * len(Levels._fields))
+    predicted: Any
+    computed: Any
+    predicted, computed = (
+        Levels(*np.array([pair[i] if pair else unknown for pair in levels]).T)
+        for i in (0, 1)
+    )
+    at_level = predicted.dos_at_fermi_level - computed.dos_at_fermi_level
+    return {
+        "fermi_level_error": predicted.fermi_level - computed.fermi_level,
+        "dos_at_fermi_level_error": at_level / atoms,
+        "gap": computed.gap,
+        "gap_error": predicted.gap - computed.gap,
+        "band_energy_error": (predicted.band_energy - computed.band_energy) / atoms,
+    }
 
 
 def material(atoms: ase.Atoms) -> str:

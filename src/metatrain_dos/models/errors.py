@@ -111,6 +111,21 @@ class AlignedDOS:
         return np.where(mask.any(-1), largest, np.nan)
 
     @property
+    def wasserstein(self) -> np.ndarray:
+        """
+        Wasserstein distance, eV, of both scaled to one state over the trusted range.
+
+        It is the mean distance over which states have to be moved, and the mean over
+        components. Negative predictions count as zero.
+        """
+        shares = []
+        for values in (self.predictions, self.targets):
+            states = np.where(self.mask, np.maximum(values, 0.0), 0.0).cumsum(-1)
+            shares.append(states / _positive(states[..., -1:]))
+        distance = self.grid_spacing * np.abs(shares[0] - shares[1])[..., :-1].sum(-1)
+        return distance.reshape(len(self.mask), -1).mean(-1)
+
+    @property
     def shift_energy(self) -> np.ndarray:
         """Shift of the target along the prediction, eV."""
         return np.where(

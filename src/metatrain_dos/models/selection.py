@@ -9,6 +9,7 @@ import numpy as np
 from ..data.samples import Sample
 from .comparison import Batch
 from .errors import AlignedDOS
+from .level_errors import LevelPair
 
 
 EACH = 3
@@ -30,12 +31,14 @@ class Selected:
     :param error: its error relative to the size of the DOS
     :param aligned: its prediction and target
     :param sample: its structure
+    :param levels: its levels, ``None`` where the electrons are not known
     """
 
     row: int
     error: float
     aligned: AlignedDOS
     sample: Sample
+    levels: LevelPair | None
 
 
 class Selection:
@@ -85,6 +88,7 @@ class Selection:
                 errors[row],
                 batch.aligned.sample(row - first),
                 batch.samples[row - first],
+                batch.levels[row - first],
             )
             for row in wanted
         }

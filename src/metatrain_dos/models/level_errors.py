@@ -1,0 +1,110 @@
+"""Levels and band energy of predicted and computed DOS."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.integrate import trapezoid
+
+from .integrated_dos import integrate
+from .levels import band_edges
+from .noise import count_states
+from .predictor import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE
+
+
+class Levels(NamedTuple):
+    """
+    Levels of one DOS.
+
+    :param fermi_level: Fermi level, eV
+    :param highest_occupied: valence band maximum; the Fermi level of a metal, eV
+    :param lowest_unoccupied: conduction band minimum; the Fermi level of a metal, eV;
+        NaN if the DOS ends before it
+    :param dos_at_fermi_level: DOS at the Fermi level, states/eV
+    :param band_energy: integral of energy times DOS up to the Fermi level, eV
+    """
+
+    fermi_level: float
+    highest_occupied: float
+    lowest_unoccupied: float
+    dos_at_fermi_level: float
+    band_energy: float
+
+    @property
+    def gap(self) -> float:
+        """Gap at the Fermi level, eV."""
+        return self.lowest_unoccupied - self.highest_occupied
+
+
+class LevelPair(NamedTuple):
+    """
+    Levels of a prediction and of its target, on the energy axis of the target.
+
+    :param predicted: levels of the aligned prediction
+    :param computed: levels of the target
+    """
+
+    predicted: Levels
+    computed: Levels
+
+
+def level_pair(
+    predicted: np.ndarray,
+    computed: np.ndarray,
+    mask: np.ndarray,
+    energies: np.ndarray,
+    electrons: float | None,
+    smearing: float | None,
+) -> LevelPair | None:
+    """
+    Find the levels of an aligned prediction and of its target.
+
+    Both are found with the settings of ``mtt-dos predict`` and below the first energy
+    that is not trusted, so that a perfect prediction has no error.
+
+    :param predicted: aligned prediction, ``(points,)``, states/eV
+    :param computed: target, ``(points,)``, states/eV
+    :param mask: true where the target is trusted, ``(points,)``
+    :param energies: energy of each point, ``(points,)``, eV
+    :param electrons: number of electrons; ``None`` if not known
+    :param smearing: standard deviation of the Gaussians in the target, eV
+    :return: levels; ``None`` if the electrons are not known, or do not fit into the
+        states of both
+    """
+    end = len(mask) if mask.all() else int(np.argmin(mask))
+    if electrons is None or end < 2:
+        return None
+    try:
+        return LevelPair(
+            *(
+                _levels(dos[:end], energies[:end], electrons, smearing)
+                for dos in (predicted, computed)
+            )
+        )
+    except ValueError:  # too few states, or a prediction that is not finite
+        return None
+
+
+def _levels(
+    dos: np.ndarray, energies: np.ndarray, electrons: float, smearing: float | None
+) -> Levels:
+    edges = band_edges(
+        dos,
+        energies,
+        electrons,
+        smearing=smearing,
+        tolerance=DEFAULT_TOLERANCE * electrons,
+        threshold=DEFAULT_THRESHOLD,
+    )
+    level = float(edges.fermi_level)
+    ((curve,),) = integrate(dos, energies)
+    curve, _ = count_states(curve, DEFAULT_THRESHOLD * electrons, smearing)
+    occupied = np.append(energies[energies < level], level)
+    # By parts, so that a shift of all energies changes both by the same amount.
+    states = np.minimum(curve.states_below(occupied), electrons)
+    return Levels(
+        level,
+        float(edges.highest_occupied),
+        float(edges.lowest_unoccupied),
+        float(np.interp(level, energies, dos)),
+        float(electrons * level - trapezoid(states, occupied)),
+    )
