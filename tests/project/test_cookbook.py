@@ -106,7 +106,7 @@ def with_energies(work):
 
 def test_a_dos_beside_an_energy(with_energies):
     log = train(with_energies, in_all_sets(piece("A DOS beside an energy")))
-    assert "energy RMSE" in log and "mtt::dos DOS term" in log
+    assert "energy RMSE" in log and "mtt::dos masked term" in log
 
 
 def test_a_dos_for_a_model_of_energies(work, with_energies):
@@ -135,7 +135,7 @@ def test_per_atom_dos(work):
 def test_spin(work):
     prepare(work, shell("Spin"))
     log = train(work / "spin", piece("Spin"))
-    assert "mtt::dos_up DOS term" in log and "mtt::dos_down DOS term" in log
+    assert "mtt::dos_up masked term" in log and "mtt::dos_down masked term" in log
 
 
 def test_large_data_and_clusters(work):

@@ -14,6 +14,7 @@ from metatrain_dos.commands.check import check
 from metatrain_dos.commands.main import METATRAIN_COMMANDS, main
 from metatrain_dos.data.dataset import SPLITS
 from metatrain_dos.loss.options import MaskedDOSHypers, validate_hypers
+from metatrain_dos.loss.terms import TERMS
 
 
 if sys.version_info >= (3, 11):
@@ -239,6 +240,7 @@ def test_the_message_of_a_mistyped_option():
 
 def test_the_table_of_options_is_complete():
     text = (PROJECT / "docs" / "theory.md").read_text("utf-8")
+    _, text = text.split("\n## Options\n")
     row = r"^\| `(\w+)` \|[^|]*\|[^|]*\| `?([^|`]*)`? \|"
     rows = dict(re.findall(row, text, re.MULTILINE))
     fields = dict(MaskedDOSHypers.model_fields)
@@ -247,6 +249,16 @@ def test_the_table_of_options_is_complete():
     for name, field in fields.items():
         shown = rows[name].strip()
         assert str(field.default) == shown or float(shown) == field.default
+
+
+def test_the_table_of_terms_is_complete():
+    text = (PROJECT / "docs" / "theory.md").read_text("utf-8")
+    rows = [
+        f"| `{term.name}` | {f'`{term.option}`' if term.option else 1} "
+        f"| {term.unit} | {term.meaning} |"
+        for term in TERMS
+    ]
+    assert "\n".join(rows) in text
 
 
 def test_links_inside_lead_somewhere():
