@@ -1,9 +1,10 @@
 """
 Compare Fermi levels and gaps of DOS with those of the eigenvalues they come from.
 
-``python bench_levels.py`` does it for the computed DOS of the shipped data, and
-``python bench_levels.py MODEL TEST.XYZ`` for the predictions of a model for structures
-that ``mtt-dos prepare`` has taken from them. The tables of docs/predicting.md are from
+``python bench_levels.py`` does it for the computed DOS of the shipped data,
+``python bench_levels.py --noise`` for the same DOS with noise against those without,
+and ``python bench_levels.py MODEL TEST.XYZ`` for the predictions of a model for
+structures that ``mtt-dos prepare`` has taken from them. Tables of the docs come from
 here.
 """
 
@@ -18,14 +19,21 @@ from metatrain_dos.data.target_spec import TargetSpec
 from metatrain_dos.models.errors import align
 from metatrain_dos.models.levels import band_edges
 from metatrain_dos.models.model import DOSModel
-from metatrain_dos.models.predictor import DOSPredictor
+from metatrain_dos.models.predictor import (
+    DEFAULT_THRESHOLD,
+    DEFAULT_TOLERANCE,
+    DOSPredictor,
+)
 
 
 DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
 
+# Empty columns in front of the DOS with noise: 165 eV, for an axis of 240 eV.
+FRONT = 3300
+
 
 class Levels:
-    """Levels of some structures from eigenvalues, ``(structures,)`` each, eV."""
+    """Levels of the eigenvalues of some structures, ``(structures,)`` each, eV."""
 
     def __init__(self, calculations):
         self.electrons = np.array([each.n_electrons for each in calculations])
@@ -80,6 +88,47 @@ def computed(calculations):
             print("   ", describe(levels, edges.fermi_level, edges.gap))
 
 
+def with_noise(calculations):
+    """Compare levels of computed DOS with noise to those without."""
+    electrons = np.array([each.n_electrons for each in calculations])
+    atoms = np.array([len(each.atoms) for each in calculations])
+    choices = TargetSpec.covering(calculations)
+    dos = np.array([choices.dos_and_mask(each)[0] for each in calculations])
+    dos = np.pad(dos, ((0, 0), (FRONT, 0)))
+    energies = choices.grid.spacing * np.arange(dos.shape[1])
+    # The root mean square where there are states
+    sizes = np.sqrt([np.mean(row[row > 1e-3] ** 2) for row in dos])[:, None]
+    white = 0.05 * sizes * np.random.default_rng(0).standard_normal(dos.shape)
+    is_front = np.maximum.accumulate(dos, axis=1) < 1e-3 * electrons[:, None]
+    options = {
+        "smearing": choices.smearing,
+        "tolerance": DEFAULT_TOLERANCE * electrons,
+        "threshold": DEFAULT_THRESHOLD,
+    }
+    clean = band_edges(dos, energies, electrons, **options)
+    metals, insulators = clean.gap == 0, clean.gap > 1
+    for name, noise in {
+        "0.005 states/eV/atom in front": is_front * 0.005 * atoms[:, None],
+        "zero mean, 5 %": white,
+        "non-negative, 5 %": np.abs(white),
+        "5 %, negative values cut off": np.maximum(white, -dos),
+    }.items():
+        found = band_edges(dos + noise, energies, electrons, **options)
+        parts = [f"{name:<30}"]
+        for what, chosen in (
+            ("fermi_level", metals),
+            ("fermi_level", insulators),
+            ("highest_occupied", insulators),
+            ("lowest_unoccupied", insulators),
+        ):
+            moved = np.abs(getattr(found, what) - getattr(clean, what))[chosen]
+            numbers = " ".join(f"{np.nanquantile(moved, q):.3f}" for q in (0.5, 0.9))
+            parts.append(f"{what} of {chosen.sum()} moves by {numbers}")
+        parts.append(f"{(found.gap[insulators] == 0).sum()} gaps lost")
+        parts.append(f"{(found.gap[metals] != 0).sum()} gaps in metals")
+        print("\n    ".join(parts))
+
+
 def predicted(calculations, model, structures):
     """Compare the predictions of a model, on the axis of each calculation."""
     frames = ase.io.read(structures, ":")
@@ -127,9 +176,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("model", nargs="?", help="model.pt, next to its grid.json")
     parser.add_argument("structures", nargs="?", help="test.xyz of the same data set")
+    parser.add_argument("--noise", action="store_true", help="add noise to the DOS")
     arguments = parser.parse_args()
     calculations = list(read_extxyz(DATA))
-    if arguments.model is None:
+    if arguments.noise:
+        with_noise(calculations)
+    elif arguments.model is None:
         computed(calculations)
     else:
         predicted(calculations, arguments.model, arguments.structures)

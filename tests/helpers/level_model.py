@@ -41,6 +41,8 @@ class Levels(torch.nn.Module):
         outputs: Dict[str, ModelOutput],  # noqa: UP006
         selected_atoms: Optional[Labels],  # noqa: UP045
     ) -> Dict[str, TensorMap]:  # noqa: UP006
+        # As metatrain's own models of atoms, which cannot sum.
+        assert (outputs["mtt::dos"].sample_kind == "atom") == self.per_atom
         rows = [self.rows[s.types.to(torch.long)] for s in systems]
         owners = [torch.full((len(s), 1), i) for i, s in enumerate(systems)]
         atoms = [torch.arange(len(s))[:, None] for s in systems]

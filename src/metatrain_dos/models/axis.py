@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING, Any
 from ..data.grid import EnergyGrid
 from ..data.options_file import OptionsFile, UnusableOptionsError
 from ..data.target_spec import TargetSpec
-from ..loss.options import MaskedDOSHypers, validate_hypers
+from ..loss.options import MaskedDOSHypers, is_masked_dos, validate_hypers
 
 
 if TYPE_CHECKING:
     from .model import DOSModel  # which needs torch
-
-
-LOSS_TYPES = ("masked_dos", "metatrain-dos::masked_dos")
-"""Both keys of the loss."""
 
 
 def find_axis(
@@ -99,7 +95,7 @@ def training_loss(model: "DOSModel") -> MaskedDOSHypers | None:
     for options in candidates:
         if isinstance(options, str):
             options = {"type": options}
-        if isinstance(options, dict) and options.get("type") in LOSS_TYPES:
+        if isinstance(options, dict) and is_masked_dos(options.get("type")):
             values = {name: value for name, value in options.items() if name != "type"}
             return validate_hypers(
                 MaskedDOSHypers, values, loss_type="masked_dos", target=model.target

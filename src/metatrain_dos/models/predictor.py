@@ -160,9 +160,7 @@ class DOSPredictor:
         self._models = list(models) if isinstance(models, Sequence) else [models]
         self._axes = [find_axis(model, **axis) for model in self._models]
         self.axis = self._axes[0]
-        self._count = electron_counter(
-            electrons, valences, getattr(self.axis, "valences", None)
-        )
+        self._count = electron_counter(electrons, valences, self.axis.valences)
         self._zero = zero
         self._parts = parts
         self._temperatures = temperatures
