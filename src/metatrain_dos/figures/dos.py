@@ -116,7 +116,7 @@ def _draw_levels(panel: Any, levels: "LevelPair", zero: float) -> None:
         if edges[1] > edges[0]:
             panel.plot(edges, [height] * 2, lw=2.5, solid_capstyle="butt", **place)
         else:
-            panel.plot(edges[:1], [height], marker="|", ms=7, mew=1.5, **place)
+            panel.plot(edges[:1], [height], marker="|", ms=9, mew=2.0, **place)
 
 
 def _draw(

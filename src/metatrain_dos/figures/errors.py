@@ -101,12 +101,9 @@ def plot_change(before: np.ndarray, now: np.ndarray, label: str) -> "Figure":
     known = ~np.isnan(before) & ~np.isnan(now)
     before, now = before[known], now[known]
     axes.plot(before, now, "o", ms=3.5, color=COMPUTED, alpha=0.7)
-    both = np.append(before, now)
-    ends = 0.9 * both.min(), 1.1 * both.max()
-    axes.plot(ends, ends, lw=0.8, color=PREDICTED)
-    if ends[0] > 0:
-        axes.loglog()
-        axes.tick_params(which="minor", labelsize=7)
+    axes.axline((0.0, 0.0), slope=1.0, lw=0.8, color=PREDICTED)
+    axes.set_xlim(left=0.0)
+    axes.set_ylim(bottom=0.0)
     axes.set_xlabel(f"earlier {label}", fontsize=8)
     axes.set_ylabel(f"this {label}", fontsize=8)
     remove_spines(axes)

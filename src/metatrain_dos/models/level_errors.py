@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.integrate import trapezoid
 
+from . import levels
 from .integrated_dos import integrate
-from .levels import band_edges
 from .noise import count_states
 from .predictor import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE
 
@@ -58,8 +58,9 @@ def level_pair(
     """
     Find the levels of an aligned prediction and of its target.
 
-    Both are found with the settings of ``mtt-dos predict`` and below the first energy
-    that is not trusted, so that a perfect prediction has no error.
+    Those of the prediction are found with the settings of ``mtt-dos predict``, which
+    allow for noise, and those of the target with settings for computed DOS, all below
+    the first energy that is not trusted.
 
     :param predicted: aligned prediction, ``(points,)``, states/eV
     :param computed: target, ``(points,)``, states/eV
@@ -75,29 +76,37 @@ def level_pair(
         return None
     try:
         return LevelPair(
-            *(
-                _levels(dos[:end], energies[:end], electrons, smearing)
-                for dos in (predicted, computed)
-            )
+            _levels(
+                *(predicted[:end], energies[:end], electrons, smearing),
+                tolerance=DEFAULT_TOLERANCE * electrons,
+                threshold=DEFAULT_THRESHOLD,
+            ),
+            _levels(computed[:end], energies[:end], electrons, smearing),
         )
     except ValueError:  # too few states, or a prediction that is not finite
         return None
 
 
 def _levels(
-    dos: np.ndarray, energies: np.ndarray, electrons: float, smearing: float | None
+    dos: np.ndarray,
+    energies: np.ndarray,
+    electrons: float,
+    smearing: float | None,
+    *,
+    tolerance: float = levels.DEFAULT_TOLERANCE,
+    threshold: float = levels.DEFAULT_THRESHOLD,
 ) -> Levels:
-    edges = band_edges(
+    edges = levels.band_edges(
         dos,
         energies,
         electrons,
         smearing=smearing,
-        tolerance=DEFAULT_TOLERANCE * electrons,
-        threshold=DEFAULT_THRESHOLD,
+        tolerance=tolerance,
+        threshold=threshold,
     )
     level = float(edges.fermi_level)
     ((curve,),) = integrate(dos, energies)
-    curve, _ = count_states(curve, DEFAULT_THRESHOLD * electrons, smearing)
+    curve, _ = count_states(curve, threshold * electrons, smearing)
     occupied = np.append(energies[energies < level], level)
     # By parts, so that a shift of all energies changes both by the same amount.
     states = np.minimum(curve.states_below(occupied), electrons)
