@@ -142,13 +142,13 @@ COPPER = Atoms(
 
 MATERIALS = [
     # semiconductors
-    Material("Si-diamond", bulk("Si", a=5.43), 24, (5, 5, 5), 0.18, 10, 0.20),
+    Material("Si-diamond", bulk("Si", a=5.43), 24, (5, 5, 5), 0.17, 10, 0.20),
     Material("Si-cubic", bulk("Si", a=5.43, cubic=True), 20, (3, 3, 3), 0.19, 34, 0.25),
     Material("C-diamond", bulk("C", a=3.56), 60, (5, 5, 5), 0.20, 8, 0.10),
     Material("Ge-diamond", bulk("Ge", a=5.64), 24, (6, 6, 6), 0.19, 10, 0.20),
     Material("SiC", bulk("SiC", "zincblende", 4.35), 50, (5, 5, 5), 0.18, 9, 0.12),
     Material("BN", bulk("BN", "zincblende", 3.6), 70, (4, 4, 4), 0.19, 9, 0.10),
-    Material("BP", bulk("BP", "zincblende", 4.51), 40, (5, 5, 5), 0.19, 9, 0.12),
+    Material("BP", bulk("BP", "zincblende", 4.51), 40, (5, 5, 5), 0.165, 9, 0.12),
     Material("AlN", bulk("AlN", "wurtzite", 3.1, 4.96), 60, (4, 4, 3), 0.22, 15, 0.12),
     Material("AlAs", bulk("AlAs", "zincblende", 5.63), 24, (5, 5, 5), 0.18, 10, 0.20),
     Material("GaAs", bulk("GaAs", "zincblende", 5.6), 24, (5, 5, 5), 0.18, 10, 0.20),
@@ -494,7 +494,7 @@ def collect(tasks: Iterable[Task]) -> Iterable[Atoms]:
             replace(
                 found,
                 eigenvalues=energies[None],
-                kpoint_weights=np.round(weights, 8),
+                kpoint_weights=np.round(weights, 10),
                 fermi_level=fermi_level,
             )
         )
