@@ -9,9 +9,9 @@ for seconds per calculation: good to try things out, not to publish on.
 
 Needs the Debian packages ``quantum-espresso`` (``pw.x``, ``pp.x``) and ``cp2k-data``
 (the Goedecker-Teter-Hutter pseudopotentials), and the Python packages ``metatrain-dos``
-and ``tqdm``. All 224 structures take TIME::
+and ``tqdm``. All 224 structures take about an hour of one core::
 
-    python generate.py --jobs 2
+    OMP_NUM_THREADS=1 python generate.py --jobs 2
 
 A run that was stopped goes on where it was: finished calculations are kept in the work
 folder and only computed again when their input has changed. The first structures of all
@@ -28,7 +28,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -542,8 +542,9 @@ def main() -> None:
         help="compute and write only these",
     )
     arguments = parser.parse_args()
-    if shutil.which("pw.x") is None:
-        parser.error("pw.x not found; install the Debian package quantum-espresso")
+    for program in ("pw.x", "pp.x"):
+        if shutil.which(program) is None:
+            parser.error(f"{program} not found; install Debian's quantum-espresso")
     if not arguments.potentials.exists():
         parser.error(
             f"--potentials: {arguments.potentials} not found; install the Debian "
@@ -557,7 +558,7 @@ def main() -> None:
         for index in range(arguments.per_material)
     ]
     failed = {}
-    with ThreadPoolExecutor(arguments.jobs) as pool:
+    with ProcessPoolExecutor(arguments.jobs) as pool:
         running = {
             pool.submit(compute, task, potentials): task
             for task in sorted(tasks, key=lambda task: task.index)
