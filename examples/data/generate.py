@@ -1,28 +1,34 @@
 """Compute the example data set: the electronic DOS of small cells of many materials.
 
-Every structure is one self-consistent calculation with Quantum ESPRESSO. The table
-below says which materials; of each, the first structure is the ideal one and the others
-are strained and rattled. The settings are coarse, for seconds per calculation: good to
-try things out, not to publish on.
+Every structure is one self-consistent calculation with Quantum ESPRESSO on a coarse
+k-point grid, which is enough for the density. The bands that a DOS is made from are
+then interpolated to a dense grid, in a basis in which that is no approximation to speak
+of (``interpolate.py``). The table below says which materials; of each, the first
+structure is the ideal one and the others are strained and rattled. Cut-offs are coarse,
+for seconds per calculation: good to try things out, not to publish on.
 
-Needs the Debian packages ``quantum-espresso`` (``pw.x``) and ``cp2k-data`` (the
-Goedecker-Teter-Hutter pseudopotentials), and the Python packages ``metatrain-dos`` and
-``tqdm``. All 224 calculations take about a quarter of an hour on two cores::
+Needs the Debian packages ``quantum-espresso`` (``pw.x``, ``pp.x``) and ``cp2k-data``
+(the Goedecker-Teter-Hutter pseudopotentials), and the Python packages ``metatrain-dos``
+and ``tqdm``. All 224 structures take about an hour of one core::
 
-    python generate.py --jobs 2
+    OMP_NUM_THREADS=1 python generate.py --jobs 2
 
 A run that was stopped goes on where it was: finished calculations are kept in the work
-folder and only computed again when their input has changed.
+folder and only computed again when their input has changed. The first structures of all
+materials are computed first, so that ``--per-material 4`` writes what a run has so far.
 """
 
 import argparse
+import io
+import lzma
+import math
 import os
 import shutil
 import subprocess
 import sys
 import zlib
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +38,9 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.data import atomic_numbers
 from ase.spacegroup import crystal
+from interpolate import RYDBERG, Interpolation
+from scipy.optimize import brentq
+from scipy.special import erfc
 from tqdm import tqdm
 
 from metatrain_dos.data.readers import calculation_to_atoms, read_espresso_xml
@@ -44,6 +53,13 @@ SMEARING = 0.01  # Gaussian smearing of the occupations, Ry
 BOX = 7.0  # cubic box of the molecules, Angstrom
 MIN_DISTANCE = 0.8  # shortest distance, in units of that in the ideal structure
 TIME_LIMIT = 900  # seconds per calculation
+IDEAL_FACTOR = 0.75  # spacing of k-points in ideal structures, over that in the others
+LEVEL_TOLERANCE = 1e-6  # electrons by which a Fermi level in a gap may be wrong
+
+POTENTIAL_INPUT = """&inputpp
+    prefix = 'pw', outdir = 'scratch', plot_num = 1, filplot = 'potential'
+/
+"""
 
 # Valence electrons of the pseudopotentials, which are all of one family (Pade LDA).
 # Where there are two for an element, this is the softer one, but for Ca and Cu.
@@ -62,7 +78,9 @@ class Material:
     :param name: name, written to the data set
     :param atoms: ideal structure
     :param cutoff: plane-wave cut-off, Ry
-    :param kpoints: Gamma-centred k-point grid
+    :param kpoints: Gamma-centred k-point grid of the self-consistent calculation
+    :param spacing: largest distance of neighbouring k-points on the grid of the DOS
+        (with the factor of 2 pi) of the distorted structures, 1/Angstrom
     :param bands: number of bands; the highest stays some 5 eV above the lowest empty
         state
     :param rattle: largest standard deviation of the displacements, Angstrom
@@ -74,6 +92,7 @@ class Material:
     atoms: Atoms
     cutoff: float
     kpoints: tuple[int, int, int]
+    spacing: float
     bands: int
     rattle: float
     strain: float = 0.04
@@ -91,7 +110,9 @@ def _molecule(name: str, bands: int, cutoff: float = 60) -> Material:
     atoms.set_cell([BOX] * 3)
     atoms.center()
     atoms.pbc = True
-    return Material(name, atoms, cutoff, (1, 1, 1), bands, rattle=0.06, strain=0.0)
+    return Material(
+        name, atoms, cutoff, (1, 1, 1), math.inf, bands, rattle=0.06, strain=0.0
+    )
 
 
 ARSENIC = _crystal(["As"], [(0, 0, 0.227)], 166, [3.76, 3.76, 10.44, 90, 90, 120])
@@ -121,32 +142,32 @@ COPPER = Atoms(
 
 MATERIALS = [
     # semiconductors
-    Material("Si-diamond", bulk("Si", a=5.43), 24, (5, 5, 5), 10, 0.20),
-    Material("Si-cubic", bulk("Si", a=5.43, cubic=True), 20, (3, 3, 3), 34, 0.25),
-    Material("C-diamond", bulk("C", a=3.56), 60, (5, 5, 5), 8, 0.10),
-    Material("Ge-diamond", bulk("Ge", a=5.64), 24, (6, 6, 6), 10, 0.20),
-    Material("SiC", bulk("SiC", "zincblende", 4.35), 50, (5, 5, 5), 9, 0.12),
-    Material("BN", bulk("BN", "zincblende", 3.6), 70, (4, 4, 4), 9, 0.10),
-    Material("BP", bulk("BP", "zincblende", 4.51), 40, (5, 5, 5), 9, 0.12),
-    Material("AlN", bulk("AlN", "wurtzite", 3.1, 4.96), 60, (4, 4, 3), 15, 0.12),
-    Material("AlAs", bulk("AlAs", "zincblende", 5.63), 24, (5, 5, 5), 10, 0.20),
-    Material("GaAs", bulk("GaAs", "zincblende", 5.6), 24, (5, 5, 5), 10, 0.20),
-    Material("Mg2Si", MG2SI, 24, (4, 4, 4), 12, 0.20),
-    Material("Se-trigonal", SELENIUM, 24, (4, 4, 4), 15, 0.15),
+    Material("Si-diamond", bulk("Si", a=5.43), 24, (5, 5, 5), 0.17, 10, 0.20),
+    Material("Si-cubic", bulk("Si", a=5.43, cubic=True), 20, (3, 3, 3), 0.19, 34, 0.25),
+    Material("C-diamond", bulk("C", a=3.56), 60, (5, 5, 5), 0.20, 8, 0.10),
+    Material("Ge-diamond", bulk("Ge", a=5.64), 24, (6, 6, 6), 0.19, 10, 0.20),
+    Material("SiC", bulk("SiC", "zincblende", 4.35), 50, (5, 5, 5), 0.18, 9, 0.12),
+    Material("BN", bulk("BN", "zincblende", 3.6), 70, (4, 4, 4), 0.19, 9, 0.10),
+    Material("BP", bulk("BP", "zincblende", 4.51), 40, (5, 5, 5), 0.165, 9, 0.12),
+    Material("AlN", bulk("AlN", "wurtzite", 3.1, 4.96), 60, (4, 4, 3), 0.22, 15, 0.12),
+    Material("AlAs", bulk("AlAs", "zincblende", 5.63), 24, (5, 5, 5), 0.18, 10, 0.20),
+    Material("GaAs", bulk("GaAs", "zincblende", 5.6), 24, (5, 5, 5), 0.18, 10, 0.20),
+    Material("Mg2Si", MG2SI, 24, (4, 4, 4), 0.19, 12, 0.20),
+    Material("Se-trigonal", SELENIUM, 24, (4, 4, 4), 0.19, 15, 0.15),
     # ionic insulators
-    Material("MgO", bulk("MgO", "rocksalt", 4.2), 90, (5, 5, 5), 8, 0.15),
-    Material("CaO", bulk("CaO", "rocksalt", 4.8), 80, (4, 4, 4), 15, 0.15),
-    Material("LiF", bulk("LiF", "rocksalt", 4.0), 120, (4, 4, 4), 8, 0.15),
-    Material("NaCl", bulk("NaCl", "rocksalt", 5.6), 36, (4, 4, 4), 9, 0.20),
+    Material("MgO", bulk("MgO", "rocksalt", 4.2), 90, (5, 5, 5), 0.22, 8, 0.15),
+    Material("CaO", bulk("CaO", "rocksalt", 4.8), 80, (4, 4, 4), 0.22, 15, 0.15),
+    Material("LiF", bulk("LiF", "rocksalt", 4.0), 120, (4, 4, 4), 0.24, 8, 0.15),
+    Material("NaCl", bulk("NaCl", "rocksalt", 5.6), 36, (4, 4, 4), 0.22, 9, 0.20),
     # metals and semimetals
-    Material("Al-fcc", bulk("Al", a=4.05, cubic=True), 20, (4, 4, 4), 18, 0.20),
-    Material("Mg-hcp", bulk("Mg", a=3.2, c=5.2), 20, (6, 6, 4), 8, 0.20),
-    Material("Na-bcc", bulk("Na", a=4.23, cubic=True), 20, (5, 5, 5), 10, 0.25),
-    Material("Be-hcp", bulk("Be", a=2.28, c=3.58), 30, (6, 6, 4), 8, 0.15),
-    Material("Cu-fcc", COPPER, 120, (3, 3, 3), 16, 0.15),
-    Material("Si-beta-tin", BETA_TIN, 24, (6, 6, 6), 10, 0.15),
-    Material("As-gray", ARSENIC, 24, (5, 5, 5), 11, 0.15),
-    Material("C-graphene", GRAPHENE, 50, (9, 9, 1), 11, 0.08),
+    Material("Al-fcc", bulk("Al", a=4.05, cubic=True), 20, (4, 4, 4), 0.17, 18, 0.20),
+    Material("Mg-hcp", bulk("Mg", a=3.2, c=5.2), 20, (6, 6, 4), 0.15, 8, 0.20),
+    Material("Na-bcc", bulk("Na", a=4.23, cubic=True), 20, (5, 5, 5), 0.16, 10, 0.25),
+    Material("Be-hcp", bulk("Be", a=2.28, c=3.58), 30, (6, 6, 4), 0.12, 8, 0.15),
+    Material("Cu-fcc", COPPER, 120, (3, 3, 3), 0.20, 16, 0.15),
+    Material("Si-beta-tin", BETA_TIN, 24, (6, 6, 6), 0.16, 10, 0.15),
+    Material("As-gray", ARSENIC, 24, (5, 5, 5), 0.17, 11, 0.15),
+    Material("C-graphene", GRAPHENE, 50, (9, 9, 1), 0.13, 11, 0.08),
     # molecules
     _molecule("H2", 13, cutoff=50),
     _molecule("N2", 17),
@@ -267,9 +288,11 @@ def espresso_input(material: Material, atoms: Atoms) -> str:
         kpoints = "K_POINTS gamma"
     else:
         kpoints = "K_POINTS automatic\n{} {} {} 0 0 0".format(*material.kpoints)
+    # disk_io: by default, wave functions are read and written at every step.
     # diago_full_acc: empty bands are otherwise converged to a looser threshold.
     return f"""&control
     calculation = 'scf', prefix = 'pw', outdir = 'scratch', pseudo_dir = '.'
+    disk_io = 'low'
 /
 &system
     ibrav = 0, nat = {len(atoms)}, ntyp = {len(symbols)}, nosym = .true.
@@ -289,40 +312,162 @@ ATOMIC_POSITIONS angstrom
 """
 
 
-def compute(task: Task, potentials: str) -> None:
+def find_density(task: Task, potentials: str) -> None:
     """
     Run ``pw.x``, unless the folder holds the result for the same input.
 
+    What stays are ``pw.in``, ``pw.out``, ``pw.xml`` and, of crystals, what the bands
+    are interpolated from: ``pw.save`` and the local potential.
+
     :param task: calculation to run
     :param potentials: text of CP2K's ``GTH_POTENTIALS``
-    :raises RuntimeError: if ``pw.x`` fails
+    :raises RuntimeError: if a program fails
     """
+    folder = task.folder
     text = espresso_input(task.material, distort(task.material, task.index))
-    source, result = task.folder / "pw.in", task.folder / "pw.xml"
+    source, result = folder / "pw.in", folder / "pw.xml"
     if result.exists() and source.read_text() == text:
         return
-    task.folder.mkdir(parents=True, exist_ok=True)
-    result.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     source.write_text(text)
     for symbol in set(task.material.atoms.get_chemical_symbols()):
-        (task.folder / f"{symbol}.gth").write_text(gth_file(symbol, potentials))
+        (folder / f"{symbol}.gth").write_text(gth_file(symbol, potentials))
+    _run("pw", folder)
+    if is_crystal(task.material):
+        (folder / "pp.in").write_text(POTENTIAL_INPUT)
+        _run("pp", folder)
+        (folder / "scratch" / "pw.save").rename(folder / "pw.save")
+    # Only a complete run gets the name that says finished.
+    (folder / "scratch" / "pw.xml").rename(result)
+    shutil.rmtree(folder / "scratch")
+
+
+def _run(program: str, folder: Path) -> None:
+    """Run a program of Quantum ESPRESSO with its input in the folder."""
     # One core for each; Open MPI otherwise spends seconds on starting its daemon.
     environment = {"OMP_NUM_THREADS": "1", "OMPI_MCA_ess_singleton_isolated": "1"}
-    log = task.folder / "pw.out"
+    log = folder / f"{program}.out"
     with log.open("w") as stream:
         status = subprocess.run(
-            ["pw.x", "-in", source.name],
-            cwd=task.folder,
+            [f"{program}.x", "-in", f"{program}.in"],
+            cwd=folder,
             env={**os.environ, **environment},
             stdout=stream,
             stderr=subprocess.STDOUT,
             timeout=TIME_LIMIT,
         ).returncode
     if status != 0:
-        raise RuntimeError(f"pw.x ended with status {status}, see {log}")
-    # Only a complete file gets the name that says finished.
-    (task.folder / "scratch" / "pw.xml").replace(result)
-    shutil.rmtree(task.folder / "scratch")
+        raise RuntimeError(f"{program}.x ended with status {status}, see {log}")
+
+
+def is_crystal(material: Material) -> bool:
+    """Say whether the bands of a material depend on the k-point."""
+    return math.isfinite(material.spacing)
+
+
+def dense_grid(material: Material, index: int) -> tuple[int, int, int]:
+    """
+    Choose the k-point grid of the DOS.
+
+    It is finer for the ideal structure, whose bands have sharper features: k-points
+    that are equivalent there differ from each other in the others.
+
+    :param material: row of the table
+    :param index: number of the structure
+    :return: points along the reciprocal lattice vectors; one where the coarse grid has
+        one
+    """
+    spacing = material.spacing * (IDEAL_FACTOR if index == 0 else 1)
+    lengths = 2 * np.pi * np.linalg.norm(material.atoms.cell.reciprocal(), axis=1)
+    first, second, third = (
+        1 if coarse == 1 else math.ceil(length / spacing)
+        for coarse, length in zip(material.kpoints, lengths, strict=True)
+    )
+    return first, second, third
+
+
+def grid_kpoints(grid: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """
+    List the points of a Gamma-centred grid, of k and -k only one.
+
+    :param grid: points along the reciprocal lattice vectors
+    :return: points relative to these vectors, ``(k-points, 3)``, and the electrons that
+        a band holds at each
+    """
+    index = np.indices(grid).reshape(3, -1).T
+    opposite = -index % grid
+    number = np.ravel_multi_index(tuple(index.T), grid)
+    of_opposite = np.ravel_multi_index(tuple(opposite.T), grid)
+    first = number <= of_opposite
+    weights = np.where(number == of_opposite, 2, 4) / math.prod(grid)
+    kpoints = index[first] / grid
+    return np.where(kpoints > 0.5, kpoints - 1, kpoints), weights[first]
+
+
+def interpolation_of(task: Task) -> Interpolation:
+    """
+    Prepare to interpolate the bands of a calculation.
+
+    :param task: calculation whose density is found
+    :return: what gives bands at any k-points
+    """
+    symbols = set(task.material.atoms.get_chemical_symbols())
+    pseudopotentials = {
+        symbol: (task.folder / f"{symbol}.gth").read_text() for symbol in symbols
+    }
+    return Interpolation(task.folder, pseudopotentials, task.material.bands)
+
+
+def find_bands(task: Task, grid: tuple[int, int, int]) -> np.ndarray:
+    """
+    Interpolate the bands to a grid, unless the folder holds them.
+
+    :param task: calculation whose density is found
+    :param grid: points along the reciprocal lattice vectors
+    :return: energies at the points of :func:`grid_kpoints`, ``(k-points, bands)``, eV
+    """
+    path = task.folder / "bands-{}-{}-{}.npy".format(*grid)
+    if path.exists():
+        return np.load(path)
+    energies = interpolation_of(task).energies(grid_kpoints(grid)[0])
+    partial = path.with_suffix(".partial.npy")
+    np.save(partial, energies)
+    partial.rename(path)
+    return energies
+
+
+def compute(task: Task, potentials: str) -> None:
+    """
+    Run all of one calculation that the folder does not hold yet.
+
+    :param task: calculation to run
+    :param potentials: text of CP2K's ``GTH_POTENTIALS``
+    """
+    find_density(task, potentials)
+    if is_crystal(task.material):
+        find_bands(task, dense_grid(task.material, task.index))
+
+
+def level(energies: np.ndarray, weights: np.ndarray, electrons: float) -> float:
+    """
+    Find the Fermi level, in a gap the middle of it.
+
+    :param energies: energies of the states, ``(k-points, bands)``, eV
+    :param weights: electrons that a band holds at each k-point
+    :param electrons: number of electrons
+    :return: Fermi level, eV
+    """
+    width = SMEARING * RYDBERG
+
+    def excess(energy: float) -> float:
+        filled = 0.5 * erfc((energies - energy) / width)
+        return float(weights @ filled.sum(axis=1)) - electrons
+
+    start, end = energies.min() - 1, energies.max() + 1
+    below = brentq(lambda energy: excess(energy) + LEVEL_TOLERANCE, start, end)
+    above = brentq(lambda energy: excess(energy) - LEVEL_TOLERANCE, start, end)
+    return 0.5 * (below + above)
 
 
 def collect(tasks: Iterable[Task]) -> Iterable[Atoms]:
@@ -330,25 +475,51 @@ def collect(tasks: Iterable[Task]) -> Iterable[Atoms]:
     Read finished calculations into structures for the data set.
 
     :param tasks: calculations that are finished
-    :return: structures with eigenvalues (rounded to 1e-4 eV) and the other entries
+    :return: structures with eigenvalues (rounded to 1e-3 eV) and the other entries
     """
     for task in tasks:
         found = read_espresso_xml(task.folder / "pw.xml")
+        grid = (1, 1, 1)
+        energies, weights = found.eigenvalues[0], found.kpoint_weights
+        if is_crystal(task.material):
+            grid = dense_grid(task.material, task.index)
+            energies, weights = find_bands(task, grid), grid_kpoints(grid)[1]
+        energies = np.round(energies, 3)
         found.atoms.info["material"] = task.material.name
+        found.atoms.info["kpoint_grid"] = np.array(grid)
+        found.atoms.info["kpoints"] = np.round(grid_kpoints(grid)[0], 6).ravel()
         # The Fermi level keeps its digits: metals are sensitive to it.
-        rounded = replace(
-            found,
-            eigenvalues=np.round(found.eigenvalues, 4),
-            kpoint_weights=np.round(found.kpoint_weights, 8),
+        fermi_level = round(level(energies, weights, found.n_electrons), 6)
+        yield calculation_to_atoms(
+            replace(
+                found,
+                eigenvalues=energies[None],
+                kpoint_weights=np.round(weights, 10),
+                fermi_level=fermi_level,
+            )
         )
-        yield calculation_to_atoms(rounded)
+
+
+def write(path: Path, structures: Iterable[Atoms]) -> None:
+    """
+    Write extended XYZ, compressed if the name ends in ``.xz``.
+
+    :param path: file to write
+    :param structures: what to write
+    """
+    stream = io.StringIO()
+    ase.io.write(stream, list(structures), format="extxyz")
+    content = stream.getvalue().encode()
+    if path.suffix == ".xz":
+        content = lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
+    path.write_bytes(content)
 
 
 def main() -> None:
     """Run all calculations and write the data set."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument(
-        "--output", type=Path, default=HERE / "structures.xyz", help="file to write"
+        "--output", type=Path, default=HERE / "structures.xyz.xz", help="file to write"
     )
     parser.add_argument(
         "--work", type=Path, default=HERE / "work", help="folder of the calculations"
@@ -371,8 +542,9 @@ def main() -> None:
         help="compute and write only these",
     )
     arguments = parser.parse_args()
-    if shutil.which("pw.x") is None:
-        parser.error("pw.x not found; install the Debian package quantum-espresso")
+    for program in ("pw.x", "pp.x"):
+        if shutil.which(program) is None:
+            parser.error(f"{program} not found; install Debian's quantum-espresso")
     if not arguments.potentials.exists():
         parser.error(
             f"--potentials: {arguments.potentials} not found; install the Debian "
@@ -386,8 +558,11 @@ def main() -> None:
         for index in range(arguments.per_material)
     ]
     failed = {}
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        running = {pool.submit(compute, task, potentials): task for task in tasks}
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        running = {
+            pool.submit(compute, task, potentials): task
+            for task in sorted(tasks, key=lambda task: task.index)
+        }
         try:
             for future in tqdm(as_completed(running), total=len(tasks), unit="run"):
                 if error := future.exception():
@@ -397,7 +572,7 @@ def main() -> None:
             pool.shutdown(cancel_futures=True)
             raise
     done = [task for task in tasks if task.folder.name not in failed]
-    ase.io.write(arguments.output, list(collect(done)), format="extxyz")
+    write(arguments.output, collect(done))
     print(f"{len(done)} structures written to {arguments.output}")
     for name, error in failed.items():
         print(f"{name} failed: {error}", file=sys.stderr)
