@@ -41,6 +41,7 @@ class TestHealthy:
         Path("some.txt").write_text("0\n2\n")
         options.training_set[1].indices = "some.txt"
         options.test_set = 0.0
+        options.architecture.training.batch_size = 2
         OmegaConf.save(options, "options.yaml")
         diagnosis = diagnose(OptionsFile.read("options.yaml"))
         assert diagnosis.findings == []
@@ -91,9 +92,10 @@ class TestFiles:
         only("error", "File extension '.dat'")
 
     def test_indices_beyond_the_end(self, folder):
+        change(**{"training_set.indices": list(range(1, 11))})
         change(validation_set={"indices": [0, 11, 12]})
         found = only("error", "1 of 3 indices are beyond the end")
-        assert found.line == line_of("indices")
+        assert found.line == line_of("indices", 1)
 
     def test_from_another_folder(self, folder, monkeypatch):
         monkeypatch.chdir(folder.parent)

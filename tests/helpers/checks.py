@@ -41,6 +41,9 @@ def made(tmp_path_factory):
         splits["test_set"] += same[4:5]
     chosen = [each for split in splits.values() for each in split]
     write_dataset(folder, splits, TargetSpec.covering(chosen))
+    options = OmegaConf.load(folder / "options.yaml")
+    options.architecture.training.batch_size = 4
+    OmegaConf.save(options, folder / "options.yaml")
     return folder
 
 

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ..data.options_file import Keys, OptionsFile, dotted
-from ..data.samples import Sample
 
 
 Severity = Literal["error", "warning", "note"]
@@ -35,17 +34,18 @@ class Occurrences:
     count: int = 0
     worst: float = 0.0
 
-    def add(self, sample: Sample, number: float = 0.0) -> None:
+    def add(self, index: int, source: str | None, number: float = 0.0) -> None:
         """
         Add one structure.
 
-        :param sample: the structure
+        :param index: its position
+        :param source: its source, if known
         :param number: size of the problem; the one furthest from zero is kept
         """
         self.count += 1
         if len(self.structures) < KEPT_STRUCTURES:
-            self.structures.append(sample.index)
-            self.sources.append(sample.source)
+            self.structures.append(index)
+            self.sources.append(source)
         if abs(number) >= abs(self.worst):
             self.worst = number
 

@@ -59,7 +59,7 @@ class Inspection:
             occurrences = self.problems.setdefault(
                 (name, section), Occurrences(section.name)
             )
-            occurrences.add(sample, number)
+            occurrences.add(sample.index, sample.source, number)
 
     def _shape_problems(self, section: Section, sample: Sample) -> dict[str, float]:
         """Compare the shapes of target and mask with the options."""

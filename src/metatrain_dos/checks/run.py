@@ -26,6 +26,13 @@ from .sections import (
     check_presence,
     check_widths,
 )
+from .set_up import check_set_up
+from .structures import (
+    Contents,
+    check_elements,
+    check_equal_structures,
+    check_sizes,
+)
 
 
 @dataclass
@@ -52,7 +59,7 @@ def diagnose(options: OptionsFile) -> Diagnosis:
     """
     register_entry_points()
     findings = Findings(options)
-    structures: dict[str, int] = {}
+    contents: dict[str, Contents] = {}
     losses: dict[str, MaskedDOSHypers | None] = {}
     if check_outline(findings):
         sections = _read_all_sections(findings)
@@ -63,7 +70,12 @@ def diagnose(options: OptionsFile) -> Diagnosis:
         check_training(findings, architecture.get("training", {}), list(losses))
         for target, hypers in losses.items():
             if hypers is not None:
-                _check_data(findings, structures, target, hypers, sections)
+                _check_data(findings, contents, target, hypers, sections)
+        whole = [each for each in contents.values() if each.samples]
+        check_equal_structures(findings, whole)
+        check_sizes(findings, architecture.get("training", {}), whole)
+        check_elements(findings, whole)
+        check_set_up(findings, [each for each in sections if not each.missing])
         if names and not losses and not findings.found:
             findings.add(
                 "note",
@@ -76,6 +88,7 @@ def diagnose(options: OptionsFile) -> Diagnosis:
     found = sorted(
         findings.found, key=lambda each: (order.index(each.severity), each.line or 0)
     )
+    structures = {name: len(each.samples) for name, each in contents.items()}
     return Diagnosis(list(losses), structures, found)
 
 
@@ -117,7 +130,7 @@ def _add_unreadable(
 
 def _check_data(
     findings: Findings,
-    structures: dict[str, int],
+    contents: dict[str, Contents],
     target: str,
     hypers: MaskedDOSHypers,
     sections: list[Section],
@@ -129,9 +142,7 @@ def _check_data(
     if not check_padding(findings, target, hypers, sections):
         return
     inspection = Inspection(target, hypers)
-    read = [
-        each for each in sections if _inspect(findings, structures, inspection, each)
-    ]
+    read = [each for each in sections if _inspect(findings, contents, inspection, each)]
     inspection.is_complete &= len(read) == len(sections)
     add_problems(findings, inspection)
     if not {"target width", "ignored width"} & {
@@ -143,7 +154,7 @@ def _check_data(
 
 def _inspect(
     findings: Findings,
-    structures: dict[str, int],
+    contents: dict[str, Contents],
     inspection: Inspection,
     section: Section,
 ) -> bool:
@@ -151,10 +162,14 @@ def _inspect(
     if section.missing:
         return False
     seen = 0
+    is_first = section.name not in contents
+    part = contents.setdefault(section.name, Contents(section))
     found = samples(section, inspection.target)
     try:
         for sample in progress(f"Checking {section.name}", "structures", found):
             inspection.add(section, sample)
+            if is_first:
+                part.add(sample)
             seen += 1
         if seen == 0 and section.indices is None:
             raise ValueError("there are no structures in it")
@@ -162,8 +177,6 @@ def _inspect(
         keys = (*section.keys, "systems", "read_from")
         _add_unreadable(findings, keys, error, f"{section.source}, structure {seen}: ")
         return False
-    finally:
-        structures[section.name] = seen
     indices = section.indices or ()
     if len(indices) > seen:
         findings.add(
