@@ -8,6 +8,7 @@ import pickle
 import re
 import struct
 import sys
+import tarfile
 import tracemalloc
 from math import erfc
 from pathlib import Path
@@ -504,6 +505,30 @@ def test_abinit_is_what_netcdf_reads(unpack, name):
                 np.testing.assert_array_equal(values, file[key][...])
 
 
+@pytest.mark.parametrize("weight", [0, 1, 0.125])
+def test_abinit_path_as_list(unpack, weight):
+    # kptopt = 0, where weights need not add up
+    path = unpack("abinit-silicon_GSR.nc")
+    with pytest.importorskip("netCDF4").Dataset(path, "a") as file:
+        file["kptopt"][...] = 0
+        file["reduced_coordinates_of_kpoints"][:, 0] = 0.037 * np.arange(8)
+        file["reduced_coordinates_of_kpoints"][:, 1:] = 0
+        file["kpoint_weights"][...] = weight
+    with pytest.raises(
+        ValueError, match=r"GSR\.nc: kpt: .*grid, got a list of 8"
+    ):
+        read(path)
+
+
+def test_abinit_keeps_other_results(unpack):
+    atoms = read(unpack("abinit-silicon_GSR.nc")).atoms
+    # *_GSR.nc: etotal; the symmetric structure has no forces.
+    assert atoms.info["energy"] == pytest.approx(-7.8 * HARTREE, rel=0.02)
+    np.testing.assert_allclose(atoms.arrays["forces"], 0, atol=1e-8)
+    stress = atoms.info["stress"]
+    np.testing.assert_allclose(stress, stress[0, 0] * np.eye(3), atol=1e-6)
+
+
 def test_abinit_cell_without_volume(unpack):
     path = unpack("abinit-silicon_GSR.nc")
     with pytest.importorskip("netCDF4").Dataset(path, "a") as file:
@@ -560,6 +585,14 @@ def test_gpaw_other_content(unpack, old, new, message):
         return
     with pytest.raises(ValueError, match=rf"molecule\.gpw: .*{message}"):
         read(path)
+
+
+def test_gpaw_of_another_age(tmp_path):
+    # Before GPAW 1.0, these files were tar archives.
+    with tarfile.open(tmp_path / "a.gpw", "w") as archive:
+        archive.add(__file__)
+    with pytest.raises(ValueError, match=r"a\.gpw: expected a file of GPAW 1\.0 or"):
+        read(tmp_path / "a.gpw")
 
 
 def test_gpaw_refuses_objects(tmp_path, unpack):

@@ -82,17 +82,17 @@ def closest_atoms(atoms: ase.Atoms) -> tuple[int, int, float] | None:
     positions, owners = atoms.positions, np.arange(len(atoms))
     periodic = atoms.pbc & (np.abs(atoms.cell.array).max(axis=1) > 0)
     if periodic.any():
-        cell = atoms.cell.complete()
-        # Distance between the planes of the cell, in units of which images are made
-        heights = 1 / np.linalg.norm(cell.reciprocal(), axis=1)
-        margin = reach / heights
-        scaled = cell.scaled_positions(atoms.positions)
+        cell = atoms.cell.complete().array
+        inverse = np.linalg.inv(cell)
+        # in units of the distance between planes of the cell
+        margin = reach * np.linalg.norm(inverse, axis=0)
+        scaled = positions @ inverse
         scaled[:, periodic] %= 1.0
         counts = np.where(periodic, np.ceil(margin), 0).astype(int)
         images = np.array(list(product(*(range(-n, n + 1) for n in counts))))
         all_scaled = (scaled + images[:, None]).reshape(-1, 3)
         near = ((all_scaled > -margin) & (all_scaled < 1 + margin) | ~periodic).all(1)
-        positions = all_scaled[near] @ cell.array
+        positions = all_scaled[near] @ cell
         owners = np.tile(owners, len(images))[near]
     pairs = cKDTree(positions).query_pairs(reach, output_type="ndarray")
     if len(pairs) == 0:

@@ -7,6 +7,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from ..calculation import Calculation, InputError
 from ._common import BOHR, HARTREE, checked, crystal, labelled, reading
+from ._grids import is_path
 from ._hdf5 import read_hdf5
 
 
@@ -61,6 +62,16 @@ def _from_gsr(found: dict[str, np.ndarray]) -> Calculation:
             f"kptopt: expected a k-point grid, got {int(found['kptopt'])}, which is a "
             "path; run ABINIT with kptopt = 1"
         )
+    weights = found["kpoint_weights"]
+    counted = weights > 0
+    kpoints = found["reduced_coordinates_of_kpoints"]
+    # The weights of a list (kptopt = 0) may all be zero, or not add up.
+    listed = counted if counted.any() else ~counted
+    if is_path(kpoints[listed], weights[listed] + 1e-12):
+        raise InputError(
+            f"kpt: expected a k-point grid, got a list of {len(kpoints)} points along "
+            "a path; run ABINIT with kptopt = 1"
+        )
     if abs(found["deltae"]) > LARGEST_CHANGE:
         raise InputError(
             f"deltae: expected a last change of the energy below {LARGEST_CHANGE:g} "
@@ -71,8 +82,6 @@ def _from_gsr(found: dict[str, np.ndarray]) -> Calculation:
     spinors = found["number_of_spinor_components"].size
     # The rows of k-points with fewer bands are filled up with meaningless numbers.
     bands = int(found["number_of_states"].min())
-    weights = found["kpoint_weights"]
-    counted = weights > 0
     numbers = found["atomic_numbers"][found["atom_species"] - 1]
     atoms = crystal(
         np.rint(numbers).astype(int),
@@ -95,7 +104,7 @@ def _from_gsr(found: dict[str, np.ndarray]) -> Calculation:
             atoms=atoms,
             eigenvalues=eigenvalues[:, counted, :bands],
             kpoint_weights=weights[counted] * (2 / (len(eigenvalues) * spinors)),
-            kpoints=found["reduced_coordinates_of_kpoints"][counted],
+            kpoints=kpoints[counted],
             fermi_level=HARTREE * float(found["fermie"]),
             n_electrons=float(found["nelect"]),
         )

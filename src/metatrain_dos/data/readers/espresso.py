@@ -95,10 +95,11 @@ def _from_espresso(root: ElementTree.Element) -> Calculation:
     bands = _find(root, "output/band_structure")
     channels = 2 if _find(bands, "lsda").text == "true" else 1
     points = bands.findall("ks_energies")
-    energies = np.array([_numbers(_find(point, "eigenvalues")) for point in points])
-    weights = " ".join(_find(point, "k_point").get("weight", "?") for point in points)
-    # In units of 2 pi / alat; the cell has the same coordinates in each step.
-    cartesian = np.array([_numbers(_find(point, "k_point")) for point in points])
+    places = [_find(point, "k_point") for point in points]
+    energies = _all_numbers([_find(point, "eigenvalues") for point in points])
+    weights = " ".join(place.get("weight", "?") for place in places)
+    # In units of 2 pi / alat; in units of the cell, the same in each step
+    cartesian = _all_numbers(places).reshape(-1, 3)
     lattice = _find(root, "output/basis_set/reciprocal_lattice")
     reciprocal = np.array([_numbers(vector) for vector in lattice])
     level = bands.find("fermi_energy")
@@ -266,6 +267,11 @@ def _find(element: ElementTree.Element, tag: str) -> ElementTree.Element:
 def _numbers(element: ElementTree.Element) -> np.ndarray:
     """Read the numbers in an element."""
     return numbers(element.text, element.tag)
+
+
+def _all_numbers(elements: list[ElementTree.Element]) -> np.ndarray:
+    """Read the numbers in several elements of the same kind at once."""
+    return numbers(" ".join(each.text or "" for each in elements), elements[0].tag)
 
 
 def _number(element: ElementTree.Element) -> float:

@@ -65,11 +65,15 @@ def read_gpw(path: str | Path) -> Calculation:
         levels = _array(waves, "fermi_levels", size)
         points = _array(waves.kpts, "ibzkpts", size)
         results = file.results
+        forces, stress = (
+            _array(results, name, size) if name in results else None
+            for name in ("forces", "stress")
+        )
         labelled(
             structure,
             results.get("free_energy", results.get("energy")),
-            results.get("forces"),
-            voigt_6_to_full_3x3_stress(results.stress) if "stress" in results else None,
+            forces,
+            None if stress is None else voigt_6_to_full_3x3_stress(stress),
         )
         _check(version, converged, kpoints, eigenvalues.ndim)
         # Occupations are between 0 and 1; the weights of a .gpw file sum to 1.
@@ -93,6 +97,12 @@ def read_gpw(path: str | Path) -> Calculation:
 
 def _check_announced(stream: BinaryIO, size: int) -> None:
     """Read the JSON of a file once before ASE, which takes all counts at their word."""
+    stream.seek(0)
+    if stream.read(8) != b"- of Ulm":
+        raise InputError(
+            "expected a file of GPAW 1.0 or later, got another format; read the file "
+            "with an old GPAW, or run it again"
+        )
     stream.seek(32)  # behind magic, tag and version
     items, place = _integers(stream, 2)
     if not 0 < items <= size // 8:
