@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import ase.io
+import matplotlib.figure
 import numpy as np
 import pytest
 from helpers.paths import STRUCTURES
@@ -332,3 +333,27 @@ class TestLike:
     def test_not_there(self, tmp_path):
         with pytest.raises(SystemExit, match="--like: expected a data set with a grid"):
             prepare(STRUCTURES, "-o", tmp_path / "dos", "--like", tmp_path / "no")
+
+
+class TestFigure:
+    def test_settings_of_the_user_do_not_matter(self, tmp_path):
+        """Without LaTeX, and maybe without its fonts, `usetex` fails."""
+        outputs = copies(tmp_path / "outputs", 3)
+        prepare(outputs, "-o", tmp_path / "plain")
+        with matplotlib.rc_context({"text.usetex": True, "figure.dpi": 30}):
+            prepare(outputs, "-o", tmp_path / "dos")
+        name = "trusted-ranges.png"
+        plain, made = ((tmp_path / each / name) for each in ("plain", "dos"))
+        assert made.read_bytes() == plain.read_bytes()
+        assert not report(tmp_path / "dos")["warnings"]
+
+    def test_a_figure_that_fails_is_a_warning(self, tmp_path, monkeypatch, capsys):
+        def fail(*arguments, **more):
+            raise RuntimeError("no fonts")
+
+        monkeypatch.setattr(matplotlib.figure.Figure, "savefig", fail)
+        prepare(copies(tmp_path / "outputs", 3), "-o", tmp_path / "dos")
+        assert "warning: trusted-ranges.png is missing: no fonts" in (
+            capsys.readouterr().out
+        )
+        assert (tmp_path / "dos" / "options.yaml").exists()

@@ -186,12 +186,30 @@ class MemmapWriter:
         np.save(self._path / "na.npy", np.array(self._atoms, dtype=np.int64))
 
 
-def _result(frame: ase.Atoms, key: str) -> np.ndarray:
-    """Find a target, a mask or another result of a structure."""
-    results = frame.calc.results if frame.calc else {}
-    value = np.asarray(results.get(key, frame.info.get(key)), dtype=np.float64)
-    if key == "stress" and value.shape == (6,):
-        return voigt_6_to_full_3x3_stress(value)
+def find_result(atoms: ase.Atoms, key: str) -> np.ndarray | None:
+    """
+    Find a target, a mask or another result of a structure.
+
+    :param atoms: structure
+    :param key: key in its info, its arrays or the results of its calculator
+    :return: the numbers, ``(3, 3)`` for a stress; ``None`` if there are none
+    """
+    results = atoms.calc.results if atoms.calc else {}
+    for place in (atoms.info, atoms.arrays, results):
+        if key in place:
+            value = np.asarray(place[key], dtype=np.float64)
+            if key != "stress":
+                return value
+            is_voigt = value.size == 6
+            return (
+                voigt_6_to_full_3x3_stress(value) if is_voigt else value.reshape(3, 3)
+            )
+    return None
+
+
+def _result(atoms: ase.Atoms, key: str) -> np.ndarray:
+    value = find_result(atoms, key)
+    assert value is not None  # the index knows that all structures have it
     return value
 
 

@@ -22,6 +22,7 @@ from ..dos import trusted_limit
 from ..identity import SIZE, fingerprint
 from ..readers import read_calculations
 from ..references import highest_occupied, missing_electrons, neutral_level
+from ..writers import find_result
 from . import cache_format
 
 
@@ -230,12 +231,11 @@ def _label(calculation: Calculation, name: str, source: str) -> str:
     if name == "composition":
         return str(atoms.get_chemical_formula())
     if name == "results":
-        results = atoms.calc.results if atoms.calc else {}
-        found = [each for each in RESULTS if each in results]
+        found = [key for key in RESULTS if find_result(atoms, key) is not None]
         numbers = [
             key
             for key, value in atoms.info.items()
-            if isinstance(value, (int, float, np.number))
+            if key not in RESULTS and isinstance(value, (int, float, np.number))
         ]
         return " ".join([*found, *sorted(numbers)])
     if name == "formula" or (name == "material" and name not in atoms.info):
