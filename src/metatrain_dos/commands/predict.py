@@ -46,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write the number of states below each energy",
     )
     parser.add_argument(
+        "--figure",
+        type=Path,
+        metavar="FILE",
+        help="also draw the predictions: one structure, the first 16 in a grid, or the "
+        "mean with its error; its ending gives the format: .png, .svg or .pdf",
+    )
+    parser.add_argument(
         "--mean",
         action="store_true",
         help="write the mean over all structures, such as frames of a trajectory, on "
@@ -133,4 +140,16 @@ def run(arguments: argparse.Namespace) -> None:
     options = vars(arguments) | {}
     for name in ("command", "run"):
         options.pop(name, None)
-    run_with_model("predict", lambda: predict(**options))
+    file = options.pop("figure")
+
+    def work() -> list[str]:
+        if file is None:
+            return predict(**options)
+        from ..figures.predictions import PredictionFigure
+
+        figure = PredictionFigure(file, options["zero"])
+        lines = predict(**options, on_prediction=figure.add)
+        figure.write()
+        return [*lines, f"figure: {file}"]
+
+    run_with_model("predict", work)

@@ -24,6 +24,7 @@ from ..utils.atomic import atomic_folder
 from ..utils.progress import progress
 from .report_figures import draw
 from .report_page import change_rows, format_number, render_page, summary_rows
+from .style import default_settings
 
 
 PAGE, CSV, JSON, FIGURES = "report.html", "errors.csv", "errors.json", "figures"
@@ -125,12 +126,14 @@ def evaluate(
             warnings.append(f"asked for, but not there or not trusted: {shown}")
         changes = earlier.changes() if earlier else {}
         (folder / FIGURES).mkdir()
+        with default_settings():
+            figures = draw(folder / FIGURES, table, spec, ranks, earlier)
         page = render_page(
             f"{loaded.target} of {model.name} on {data.name}",
             facts,
             warnings,
             table,
-            draw(folder / FIGURES, table, spec, ranks, earlier),
+            figures,
             changes,
         )
         (folder / PAGE).write_text(page, encoding="utf-8")

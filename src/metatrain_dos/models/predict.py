@@ -1,7 +1,7 @@
 """Predict the structures of files, and write the predictions to a file."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ def predict(
     force: bool = False,
     states: bool = False,
     mean: bool = False,
+    on_prediction: Callable[[ase.Atoms, PredictedDOS], None] | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     target: str | None = None,
     device: str = "auto",
@@ -51,6 +52,7 @@ def predict(
     :param force: whether to replace an existing file
     :param states: whether to write the number of states below each energy, too
     :param mean: whether to write the mean over all structures instead of each
+    :param on_prediction: called with each structure and its prediction
     :param batch_size: number of structures per batch
     :param target: output of the models
     :param device: device of the models
@@ -82,19 +84,24 @@ def predict(
         )
         frames = _read(structures)
         summary = PredictionSummary()
+
+        def add(atoms: ase.Atoms, predicted: PredictedDOS) -> None:
+            written.write(atoms, predicted)
+            summary.add(atoms, predicted)
+            if on_prediction is not None:
+                on_prediction(atoms, predicted)
+
         if mean:
             frames = progress("predicting", "structures", frames)
             atoms, predicted = predictor.average(frames, batch_size=batch_size)
-            written.write(atoms, predicted)
-            summary.add(atoms, predicted)
+            add(atoms, predicted)
             lines = list(_mean_lines(predicted))
         else:
             predictions = predictor.predict(frames, batch_size=batch_size)
             for atoms, predicted in progress("predicting", "structures", predictions):
                 if zero != "axis" and np.isnan(predicted.electrons):
                     raise ValueError(_missing_electrons(atoms, structures))
-                written.write(atoms, predicted)
-                summary.add(atoms, predicted)
+                add(atoms, predicted)
             lines = list(summary.lines(ZEROS[zero], predictor.smearing))
         if summary.count == 0:
             raise ValueError(

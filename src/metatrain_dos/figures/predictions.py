@@ -1,0 +1,143 @@
+"""Draw predictions: one structure, a grid of several, or the mean of a trajectory."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ase
+import numpy as np
+
+from .style import COMPUTED, PREDICTED, default_settings, remove_spines
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..models.predictor import PredictedDOS  # needs torch
+
+
+MOST_PANELS = 16
+"""Structures in a grid."""
+
+ENDINGS = (".pdf", ".png", ".svg")
+"""Endings of files that can be drawn."""
+
+ZERO_LABELS = {"fermi": "Fermi level", "vbm": "highest occupied", "axis": ""}
+"""Zero of the energies -> name on the axis."""
+
+# Of the DOS, as a fraction of its maximum, where a panel begins.
+FIRST_STATES = 0.01
+
+
+def plot_predictions(
+    predictions: Sequence["PredictedDOS"],
+    titles: Sequence[str],
+    *,
+    zero: str = "",
+    total: int = 0,
+    columns: int = 4,
+) -> "Figure":
+    """
+    Draw the predicted DOS of structures, one panel each, with its Fermi level or gap.
+
+    A standard deviation over a committee, or the error of a mean over frames, is a band
+    around the curve.
+
+    :param predictions: predictions, at least one and at most :data:`MOST_PANELS`
+    :param titles: title of each panel
+    :param zero: zero of the energies, for the label of the axis
+    :param total: number of structures, if there are more than are drawn
+    :param columns: number of panels in a row
+    :return: the figure
+    """
+    from matplotlib.figure import Figure
+
+    number = len(predictions)
+    columns = min(columns, number)
+    rows = -(-number // columns)
+    size = (5.2, 3.4) if number == 1 else (3.0 * columns, 2.1 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for panel in panels[number:]:
+        panel.set_axis_off()
+    for panel, predicted, title in zip(panels, predictions, titles, strict=False):
+        _draw(panel, predicted)
+        panel.set_title(title, fontsize=9)
+        remove_spines(panel)
+    figure.supxlabel(f"energy{f' - {zero}' if zero else ''}, eV", fontsize=9)
+    figure.supylabel("DOS, states/eV", fontsize=9)
+    if total > number:
+        figure.suptitle(f"the first {number} of {total} structures", fontsize=9)
+    return figure
+
+
+class PredictionFigure:
+    """
+    Collect the first predictions, and draw them.
+
+    :param path: file to write
+    :param zero: zero of the energies, one of :data:`ZERO_LABELS`
+    :raises ValueError: if the file has another ending than :data:`ENDINGS`
+    """
+
+    def __init__(self, path: Path, zero: str) -> None:
+        if path.suffix not in ENDINGS:
+            raise ValueError(
+                f"figure: expected a file that ends in {', '.join(ENDINGS)}, got "
+                f"{path}; choose one of these formats"
+            )
+        self._path, self._zero = path, ZERO_LABELS[zero]
+        self._predictions: list[PredictedDOS] = []
+        self._titles: list[str] = []
+        self._total = 0
+
+    def add(self, atoms: ase.Atoms, predicted: "PredictedDOS") -> None:
+        """
+        Keep a prediction if it has a panel.
+
+        :param atoms: the structure
+        :param predicted: its DOS
+        """
+        self._total += 1
+        if self._total <= MOST_PANELS:
+            self._predictions.append(predicted)
+            frames = predicted.numbers.get("frames")
+            mean = "" if frames is None else f", mean over {frames:g} structures"
+            self._titles.append(atoms.get_chemical_formula() + mean)
+
+    def write(self) -> None:
+        """Draw what has been kept."""
+        with default_settings():
+            figure = plot_predictions(
+                self._predictions, self._titles, zero=self._zero, total=self._total
+            )
+            figure.savefig(self._path, dpi=150)
+
+
+def _draw(panel: Any, predicted: "PredictedDOS") -> None:
+    """Draw one DOS."""
+    energies, dos, numbers = predicted.dos_energies, predicted.dos, predicted.numbers
+    for spread in predicted.curves.values():
+        panel.fill_between(
+            energies, dos - spread, dos + spread, color=PREDICTED, alpha=0.25, lw=0
+        )
+    panel.plot(energies, dos, color=PREDICTED, lw=1.1)
+    lower, upper = (
+        numbers.get(name, np.nan) for name in ("highest_occupied", "lowest_unoccupied")
+    )
+    if upper > lower:
+        panel.axvspan(lower, upper, color=COMPUTED, alpha=0.25, lw=0)
+        panel.annotate(
+            f"{numbers.get('gap', upper - lower):.2f} eV",
+            (0.5 * (lower + upper), 0.98),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="top",
+            fontsize=7,
+        )
+    elif not np.isnan(level := numbers.get("fermi_level", np.nan)):
+        panel.axvline(level, color="black", lw=0.6, ls=":")
+    states = energies[dos > FIRST_STATES * dos.max()]
+    if len(states):
+        panel.set_xlim(states[0] - 1.5, energies[-1])
+    panel.set_ylim(0.0, 1.15 * max(float(dos.max()), 1e-3))
