@@ -11,8 +11,9 @@ import torch
 from metatensor.torch import Labels, TensorBlock, TensorMap
 from metatrain.utils.loss import create_loss
 
+from metatrain_dos.loss import cpu
 from metatrain_dos.loss import terms as equations
-from metatrain_dos.loss.cpu import correlation, jit
+from metatrain_dos.loss.cpu import correlation
 from metatrain_dos.loss.dispatch import Found
 from metatrain_dos.loss.options import DEFAULT_SPACING
 from metatrain_dos.plugin import masked_dos as module
@@ -48,11 +49,11 @@ class UncompiledMaskedDOSLoss(MaskedDOSLoss):
     """Our loss as it is on a GPU, and where numba is not installed."""
 
     def compute(self, *arguments):
-        numba, jit.numba = jit.numba, None
+        can_run, cpu.can_run = cpu.can_run, lambda _: False
         try:
             return super().compute(*arguments)
         finally:
-            jit.numba = numba
+            cpu.can_run = can_run
 
 
 class TorchCompiledMaskedDOSLoss(MaskedDOSLoss):

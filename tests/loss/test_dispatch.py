@@ -1,10 +1,5 @@
 """The closed-form gradient, against automatic differentiation of the plain version."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import reference
@@ -198,36 +193,6 @@ def test_tensors_that_numba_cannot_read(unusual):
         assert not cpu.can_run(values.half())
     else:
         assert cpu.can_run(torch.nn.Parameter(values))
-
-
-@pytest.mark.parametrize("home", ["fine", "in the way"])
-def test_where_compiled_code_is_kept(tmp_path, home):
-    """Not next to the source; nowhere if the home directory cannot be written to."""
-    cache = tmp_path / "home" / ".cache"
-    cache.parent.mkdir()
-    if home == "in the way":
-        cache.write_text("")
-    script = (
-        "import torch\n"
-        "from metatrain_dos.loss import cpu\n"
-        "p = torch.ones(1, 8, dtype=torch.float64)\n"
-        "m = torch.ones(1, 6, dtype=torch.bool)\n"
-        "w = dict.fromkeys(cpu.WEIGHTS, 1.0)\n"
-        "o = {'with_gradient': False, 'weights': w, 'grid_spacing': 1.0}\n"
-        "found = cpu.loss_and_gradient(p, p[:, :6], m, **o)\n"
-        "print(found[2].item())\n"
-    )
-    environment = {
-        **{k: v for k, v in os.environ.items() if k not in ("XDG_CACHE_HOME",)},
-        "HOME": str(cache.parent),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
-    )
-    assert done.stdout.strip() == "0", done.stderr
-    assert bool(list(cache.rglob("*.nbc"))) == (home == "fine")
-    source = Path(cpu.__file__).parent
-    assert not list(source.rglob("*.nbc"))
 
 
 @pytest.mark.parametrize("kind", ["root", "relative_root"])

@@ -514,9 +514,7 @@ def test_abinit_path_as_list(unpack, weight):
         file["reduced_coordinates_of_kpoints"][:, 0] = 0.037 * np.arange(8)
         file["reduced_coordinates_of_kpoints"][:, 1:] = 0
         file["kpoint_weights"][...] = weight
-    with pytest.raises(
-        ValueError, match=r"GSR\.nc: kpt: .*grid, got a list of 8"
-    ):
+    with pytest.raises(ValueError, match=r"GSR\.nc: kpt: .*grid, got a list of 8"):
         read(path)
 
 

@@ -6,12 +6,15 @@ compiles, so that the numbers of a structure stay in the cache of the processor 
 first term to the last. Only the fast Fourier transforms of the shift search are left to
 torch.
 
-Where numba cannot be imported, :mod:`metatrain_dos.loss.dispatch` uses torch. Nothing
-here starts a thread, so that processes may be forked at any time.
+Where they cannot be compiled, :mod:`metatrain_dos.loss.dispatch` uses torch; this is
+decided once for each dtype, so that a training run does not change its last digits
+half-way. Nothing here starts a thread, so that processes may be forked at any time.
 """
 
 import math
 from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,14 +39,25 @@ def can_run(predictions: Tensor) -> bool:
     Tell whether the compiled loops can compute these predictions.
 
     :param predictions: predicted DOS
-    :return: whether numba is there, and the numbers where it can reach them
+    :return: whether the loops are compiled, and the numbers where they can reach them
     """
     return (
-        jit.numba is not None
-        and predictions.device.type == "cpu"
+        predictions.device.type == "cpu"
         and predictions.dtype in (torch.float32, torch.float64)
         # tensors of tracers and the like hold no numbers
         and type(predictions) in (Tensor, torch.nn.Parameter)
+        and _is_compiled(predictions.dtype)
+    )
+
+
+@cache
+def _is_compiled(dtype: torch.dtype) -> bool:
+    """Compile the loops for a dtype, or load them, by computing a small loss."""
+    p = torch.ones(1, 8, dtype=dtype)
+    m = torch.ones(1, 6, dtype=torch.bool)
+    options: dict[str, Any] = {"weights": {}, "grid_spacing": 1.0}
+    return jit.load_or_compile(
+        lambda: loss_and_gradient(p, p[:, :6], m, with_gradient=True, **options)
     )
 
 
@@ -90,7 +104,7 @@ def loss_and_gradient(
             t[rows],
             counts,
             shift[rows],
-            grid_spacing,
+            float(grid_spacing),  # a whole number would be compiled once more
             tail_weight,
             grad_weight,
             int_weight,

@@ -141,7 +141,10 @@ def prepare(
             per_t, per_p = number(1.0 / of_target), number(1.0 / of_prediction)
             for first in range(0, points, length):
                 part = masked[first : first + length]
-                if np.any(part != 0.0):
+                used = 0
+                for i in range(len(part)):
+                    used += part[i] != zero
+                if used:
                     window = prediction[first : first + size]
                     _scale(part, zero, per_t, signals[block, 0])
                     _scale(window, mean, per_p, signals[block, 1])

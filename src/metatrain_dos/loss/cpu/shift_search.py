@@ -53,16 +53,25 @@ def best_shifts(
             tie += tied
         shift[sample] = 0  # stays if the costs are not finite
         # Each cost may be wrong by this error, and all lack what no shift changes.
-        limit = costs.min() + 2.0 * error + tie
-        if np.sum(costs <= limit) == 1:
-            shift[sample] = costs.argmin()
+        # Loops, because NumPy's functions take seconds to compile.
+        lowest, best, candidates = np.inf, 0, 0
+        for s in range(shifts):
+            if costs[s] < lowest:
+                lowest, best = costs[s], s
+        limit = lowest + 2.0 * error + tie
+        for s in range(shifts):
+            candidates += costs[s] <= limit
+        if candidates == 1:
+            shift[sample] = best
             continue
+        lowest = np.inf
         for s in range(shifts):
             if costs[s] <= limit:
                 costs[s] = _cost(p[sample], t[sample], m[sample], s, tail_weight)
+                lowest = min(lowest, costs[s])
             else:
                 costs[s] = np.inf
-        limit = costs.min() + tie
+        limit = lowest + tie
         for s in range(shifts):
             if costs[s] <= limit:
                 shift[sample] = s
