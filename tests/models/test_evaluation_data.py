@@ -13,7 +13,7 @@ def test_finding_what_cannot_be_read(tmp_path, no_waiting):
     os.mkfifo(tmp_path / "pipe.xyz")
     for name, message in (
         ("text.zip", "cannot be read .*not a zip"),
-        ("many.xyz", "cannot be read .*1000000000000 atoms are announced"),
+        ("many.xyz", "cannot be read .*expected 1000000000000 complete lines"),
         ("pipe.xyz", "expected a file, got a pipe or a device"),
     ):
         with pytest.raises(ValueError, match=f"{name}.*{message}"):

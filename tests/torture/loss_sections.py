@@ -165,7 +165,7 @@ def _is_allowed(key, value):
     if key == "gradients":
         return value == {}
     if isinstance(value, str) and re.fullmatch(
-        r"\s*[-+]?(\d+\.?\d*|\.\d+)e[-+]?\d+\s*", value, re.IGNORECASE
+        r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", value, re.IGNORECASE
     ):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):

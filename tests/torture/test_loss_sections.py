@@ -81,9 +81,9 @@ def check_message(message, wrong):
     if ".gradients." in message.partition(": ")[0]:
         return
     name, options = next((n, o) for n, o in wrong.items() if o)
-    assert repr(str(name))[:50] in message
+    assert repr(str(name))[:40] in message
     for option in options:
-        assert repr(str(option))[:50] in message
+        assert repr(str(option))[:40] in message
 
 
 def check_loss(loss, section):

@@ -396,7 +396,7 @@ def test_half_precision(case, tried):
     """Numbers of half precision work as far as they reach; D of the order of 1 fits."""
     spacing = 0.05
     options = {**case.options, "grid_spacing": spacing}
-    weights = [1.0, options["grad_weight"] or 1.0, options["int_weight"] or 1.0]
+    weights = [1.0, *(case.hypers[k] or 1.0 for k in ("grad_weight", "int_weight"))]
     size = max(case.p.abs().max().item(), case.t.abs().max().item()) or 1.0
     case = replace(case, p=case.p / size, t=case.t / size, options=options)
     assume(case.p.isfinite().all() and case.t.isfinite().all())
