@@ -54,3 +54,14 @@ class TestCommand:
         done = self.run("nowhere.yaml")
         assert done.returncode == 2 and "Traceback" not in done.stderr
         assert self.run("options.yaml", "--jason").returncode == 2
+
+
+def test_a_reader_that_has_seen_enough():
+    """As in ``mtt-dos check options.yaml | head -n 1``, but closed before."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [BIN / "mtt-dos", "--help"], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert done.returncode == 141 and done.stderr == ""

@@ -47,10 +47,10 @@ def run(code, *folders, **environment):
     return done.stdout.strip(), done.stderr.strip()
 
 
-def make_package(folder, name, code, entry_points):
+def make_package(folder, name, code, entry_points, module=None):
     """Lay out an installed package, as pip would, in a folder."""
     folder.mkdir(exist_ok=True)
-    (folder / f"{name}.py").write_text(code)
+    (folder / f"{module or name}.py").write_text(code)
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
@@ -223,6 +223,85 @@ class TestPlugins:
         assert (
             "`type: second::mine` only, because first.PluginLoss has the key" in errors
         )
+
+
+class TestHarmlessPlugins:
+    """Whatever one plugin does, all others are registered."""
+
+    def registered(self, *folders):
+        output, errors = run(
+            """
+            from metatrain.utils.loss import LossType
+            print(*(member.key for member in LossType))
+            """,
+            *folders,
+        )
+        assert "masked_dos" in output.split()
+        assert "metatrain 2" not in errors  # "metatrain ... has no ..."
+        assert errors.count("RuntimeWarning") == 1
+        return output.split(), errors
+
+    @pytest.mark.parametrize(
+        ("code", "reason"),
+        [
+            ("import sys; sys.exit('no licence')", "SystemExit: no licence"),
+            ("raise GeneratorExit", "GeneratorExit: "),
+            ("Loss = dict", "TypeError: loss 'a-broken::bad': expected a subclass of"),
+        ],
+    )
+    def test_failing_import(self, tmp_path, code, reason):
+        make_package(tmp_path, "a-broken", code, "bad = broken:Loss", module="broken")
+        keys, errors = self.registered(tmp_path)
+        assert "bad" not in keys
+        assert f"'a-broken' (broken:Loss) is not available: {reason}" in errors
+
+    def test_keyboard_interrupt_is_none_of_its_ways_to_fail(self, tmp_path):
+        make_package(tmp_path, "plugin", "raise KeyboardInterrupt", "x = plugin:Loss")
+        output, _ = run(
+            """
+            try:
+                import metatrain.utils.loss
+            except KeyboardInterrupt:
+                print("interrupted")
+            """,
+            tmp_path,
+        )
+        assert output == "interrupted"
+
+    def test_name_of_a_member(self, tmp_path):
+        """metatrain's ``gaussian_nll_ensemble`` is the member ``GAUSSIAN_NLL``."""
+        entry = "gaussian_nll = plugin:PluginLoss"
+        make_package(tmp_path, "plugin", PLUGIN, entry)
+        keys, errors = self.registered(tmp_path)
+        assert "plugin::gaussian_nll" in keys and "gaussian_nll" not in keys
+        assert (
+            "`type: plugin::gaussian_nll` only, because metatrain.utils.loss."
+            "TensorMapGaussianNLLLoss has the name 'GAUSSIAN_NLL' in metatrain's"
+        ) in errors
+
+    def test_reloading_keeps_all_losses(self, plugin):
+        output, errors = run(
+            """
+            import importlib
+            import metatrain.utils.loss as module
+            from metatrain_dos import register_loss
+
+            @register_loss("mine")
+            class Mine(module.LossInterface):
+                def compute(self, predictions, targets, extra_data=None):
+                    return 1
+
+            for _ in range(2):
+                importlib.reload(module)
+            for key in ("masked_dos", "plugged", "metatrain-dos::masked_dos", "mine"):
+                print(module.LossType.from_key(key).cls.__name__)
+            print([member.key for member in module.LossType].count("masked_dos"))
+            register_loss("again")(Mine)
+            """,
+            plugin,
+        )
+        names = "MaskedDOSLoss\nPluginLoss\nMaskedDOSLoss\nMine\n1"
+        assert output == names and errors == ""
 
 
 class TestDecorator:

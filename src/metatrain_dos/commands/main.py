@@ -2,6 +2,8 @@
 
 import argparse
 import io
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -29,6 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     :param arguments: the command line after the name of the command; that of the
         process unless given
     """
+    try:
+        try:
+            _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # `head`, for example, has read enough. Nothing may be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)  # as if the signal had ended the command
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    """Parse the command line and run the command."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="mtt-dos", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
