@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import reference
 from helpers.cases import make_case
+from helpers.level_model import CHOICES, LEVELS, write_model
 from helpers.paths import STRUCTURES
 from helpers.training import losses
 from omegaconf import OmegaConf
 
-from metatrain_dos import EnergyGrid
+from metatrain_dos import EnergyGrid, density_of_states
 from metatrain_dos.commands.main import main
 from metatrain_dos.data.dataset import write_dataset
 from metatrain_dos.data.readers import read_extxyz
@@ -269,6 +270,100 @@ class TestReport:
             arguments = [trained[0] / "model.pt", test_set, "-o", tmp_path / "report"]
             main(["evaluate", *map(str, arguments), "--target", "mtt::x"])
         assert list(tmp_path.iterdir()) == []
+
+
+class TestLevels:
+    """Of a model whose levels are known, which needs no training."""
+
+    @pytest.fixture
+    def evaluate(self, tmp_path, capsys):
+        """Evaluate a model whose levels are stretched; return report and terminal."""
+        electrons = {"C": 4.0, "C2": 8.0, "Na": 1.0}
+        grid = CHOICES.grid
+
+        def evaluate(name, *options, stretched=1.0, counted=True):
+            frames = []
+            for formula, number in electrons.items():
+                atoms = ase.Atoms(formula)
+                atoms.positions[:, 2] = 2.0 * np.arange(len(atoms))
+                target = sum(
+                    density_of_states(
+                        np.reshape(LEVELS[z][0], (-1, 1)),
+                        np.array(LEVELS[z][1]),
+                        grid,
+                        CHOICES.smearing,
+                    )
+                    for z in atoms.numbers
+                )
+                atoms.info = {"dos": target, "source": f"{formula}.out"}
+                if counted:
+                    atoms.info["n_electrons"] = number
+                frames.append(atoms)
+            ase.io.write(tmp_path / "test.xyz", frames)
+            (tmp_path / name).mkdir()
+            write_model(tmp_path / name, moved=-0.7, stretched=stretched)
+            arguments = [tmp_path / name / "model.pt", tmp_path / "test.xyz", "-o"]
+            report = tmp_path / f"{name}-report"
+            main(["evaluate", *map(str, [*arguments, report, *options])])
+            return report, capsys.readouterr().out
+
+        return evaluate
+
+    def test_errors_of_levels(self, evaluate):
+        report, printed = evaluate("stretched", stretched=1.02)
+        content = json.loads((report / "errors.json").read_text("utf-8"))
+        carbon, two, sodium = content["rows"]
+        for row in (carbon, two):
+            # the levels -5.5 and 1.5 eV; half a column is the limit of the alignment
+            assert row["gap"] == pytest.approx(7.0, abs=0.02)
+            assert row["gap_error"] == pytest.approx(0.02 * 7.0, abs=0.03)
+        # Both sums are over 2 states at -9 and at -5.5 eV, less the shift.
+        assert carbon["band_energy_error"] == pytest.approx(
+            0.02 * 2 * (-9.0 - 5.5) + 4 * (-0.7 + 2.0 - carbon["shift"]), abs=0.05
+        )
+        assert two["band_energy_error"] == pytest.approx(
+            carbon["band_energy_error"], abs=1e-3
+        )
+        assert sodium["gap"] == 0 and sodium["gap_error"] == 0
+        assert content["levels"] == "of 3, from their number of electrons"
+        assert [row["source"] for row in content["rows"]] == [
+            "C.out",
+            "C2.out",
+            "Na.out",
+        ]
+        assert re.search(r"^gap, eV( +[\d.]+){4}$", printed, re.M)
+        assert "all, RMSE of the spread, %" in printed
+        page = Page(report)
+        assert "(computed 7.00) eV" in page.text
+        assert "C2.out" in page.table_rows[1]
+
+    def test_without_electrons(self, evaluate):
+        report, printed = evaluate("bare", counted=False)
+        assert "levels not compared without a number of electrons" in " ".join(
+            printed.split()
+        )
+        content = json.loads((report / "errors.json").read_text("utf-8"))
+        assert content["rows"][0]["gap_error"] is None
+        report, _ = evaluate("given", "--valences", "C=4 Na=1", counted=False)
+        content = json.loads((report / "errors.json").read_text("utf-8"))
+        # The same levels, but settings that allow for noise in predictions
+        assert content["rows"][0]["gap_error"] == pytest.approx(0.0, abs=0.02)
+
+    def test_two_models(self, evaluate, tmp_path):
+        worse, _ = evaluate("worse", stretched=1.05)
+        better, printed = evaluate("better", "--compare", worse, stretched=1.01)
+        changes = json.loads((better / "errors.json").read_text("utf-8"))["changes"]
+        assert changes["relative_rmse"]["smaller"] == 1
+        assert changes["relative_rmse"]["now"] < changes["relative_rmse"]["before"]
+        assert re.search(
+            r"^medians of two models +earlier +this +smaller$", printed, re.M
+        )
+        assert re.search(r"^RMSE, %( +[\d.]+%){3}$", printed, re.M)
+        page = Page(better)
+        assert "Compared with the earlier model" in page.text
+        assert (better / "figures" / "compared.svg").exists()
+        with pytest.raises(SystemExit, match="compare: expected the folder of"):
+            evaluate("none", "--compare", tmp_path / "nowhere")
 
 
 class TestMistakes:
