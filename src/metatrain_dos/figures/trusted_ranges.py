@@ -29,7 +29,7 @@ def plot_trusted_ranges(
     Draw the trusted range of each structure as a bar on one energy axis.
 
     Structures of a material are next to each other and share a colour. If there are
-    more than :data:`MOST_BARS` structures, a row stands for several: full colour where
+    more than ``MOST_BARS`` structures, a row stands for several: full colour where
     all are trusted, pale where some are. These are of one material, unless there are
     too many materials for that.
 
