@@ -26,7 +26,7 @@ from metatrain_dos.models.predictor import (
 )
 
 
-DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
+DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz.xz"
 
 # Empty columns in front of the DOS with noise: 165 eV, for an axis of 240 eV.
 FRONT = 3300

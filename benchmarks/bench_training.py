@@ -20,7 +20,7 @@ from metatrain_dos.data.dataset import TargetSpec, write_dataset
 from metatrain_dos.data.readers import read_extxyz
 
 
-DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
+DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz.xz"
 
 
 def main():

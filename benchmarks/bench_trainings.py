@@ -35,7 +35,7 @@ from metatrain_dos.data.prepare.split import split
 from metatrain_dos.data.readers import read_extxyz
 
 
-DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
+DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz.xz"
 LARGEST_MOVE = 4.0  # eV
 
 NETWORK = {

@@ -25,7 +25,7 @@ from metatrain_dos.loss.terms import (
 )
 
 
-DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz"
+DATA = Path(__file__).parents[1] / "examples" / "data" / "structures.xyz.xz"
 MATERIAL = "GaAs"
 MOVED = 4.0  # eV between the energy zeros of "prediction" and target
 EXTRA = 200

@@ -25,7 +25,7 @@ from metatrain_dos.data.target_spec import TargetSpec
 #
 # .. code-block:: bash
 #
-#    mtt-dos prepare structures.xyz -o dos/ --stratify-by material
+#    mtt-dos prepare structures.xyz.xz -o dos/ --stratify-by material
 #
 # With ``--stratify-by``, each material has at least one structure for validation and
 # one for testing.

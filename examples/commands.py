@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-DATA = Path(__file__).parent / "data" / "structures.xyz"
+DATA = Path(__file__).parent / "data" / "structures.xyz.xz"
 """224 structures of 32 materials, computed with Quantum ESPRESSO."""
 
 

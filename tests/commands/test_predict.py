@@ -327,8 +327,14 @@ def test_files_without_structures(folder, tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1000000000000\n\nH 0 0 0\n", "expected 1000000000000 complete lines of atoms, got 1 "),
-        ("1\nProperties=species:S:1:pos:R:3:x:R:99999999999\nH 0 0 0\n", "columns that Prop"),
+        (
+            "1000000000000\n\nH 0 0 0\n",
+            "expected 1000000000000 complete lines of atoms, got 1 ",
+        ),
+        (
+            "1\nProperties=species:S:1:pos:R:3:x:R:99999999999\nH 0 0 0\n",
+            "columns that Prop",
+        ),
         ("1\n\nH nan 0 0\n", "structure 0: expected finite positions and cell"),
     ],
 )

@@ -6,5 +6,5 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 OUTPUTS = PROJECT / "tests" / "outputs"
 """Outputs of DFT codes."""
-STRUCTURES = PROJECT / "examples" / "data" / "structures.xyz"
-"""The example data."""
+STRUCTURES = OUTPUTS / "coarse.xyz"
+"""224 calculations of 32 materials on coarse k-point grids: small, and quick to read."""

@@ -16,7 +16,7 @@ from metatrain_dos.loss.terms import weighted_terms
 
 BEFORE_DATA = "Setting up training set"
 
-TERMS = ("DOS", "gradient", "cumulative")
+TERMS = ("masked", "tail", "gradient", "cumulative")
 
 
 def training_log(folder):
@@ -84,10 +84,8 @@ class TestTraining:
             values / atoms[:, None],
             targets / atoms[:, None],
             mask.bool(),
-            grad_weight=1e-4,
-            int_weight=2.0,
+            {"grad_weight": 1e-4, "int_weight": 2.0, "tail_weight": 1.0},
             grid_spacing=0.05,
-            tail_weight=1.0,
         )
         best = min(training_log(folder), key=lambda row: row["validation loss"])
         # One batch; the log prints four digits, and models run in float32.

@@ -37,12 +37,15 @@ def test_prepare_refuses(command, tmp_path, tally, name):
 def sources(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
-    (folder / "good.xyz").write_text(10 * frame(more="n_electrons=1 fermi_level=0.5"))
+    one = frame(more="n_electrons=1 fermi_level=0.5")
+    different = [one.replace('Lattice="4', f'Lattice="{4 + i}') for i in range(10)]
+    (folder / "good.xyz").write_text("".join(different))
     return folder
 
 
 def prepare(command, folder, *arguments, output="out"):
-    return command(folder, "prepare", "--workers", "1", "-o", output, *arguments)
+    options = ("--workers", "1", "--group-by", "none", "-o", output)
+    return command(folder, "prepare", *options, *arguments)
 
 
 def test_pipes_devices_and_loops(command, sources, tally):
@@ -83,7 +86,7 @@ def test_names(command, sources, tally):
         assert status == 0, err
         if number < 2:
             assert f"{len(NAMES)} cannot be read" in out
-            assert f"structures    {10 * (len(NAMES) + 1)} " in out
+            assert "structures    10 " in out  # the others are the same
     tally("strange names of files", 2 * len(NAMES))
 
 
@@ -126,7 +129,8 @@ def test_outputs(command, sources, output):
     (sources.parent / "link").symlink_to("nowhere")
     before = snapshot(sources.parent)
     status, _, err = prepare(command, sources.parent, "in", output=output)
-    assert status == 1 and ("output: expected" in err or "too long" in err)
+    assert status == 1
+    assert any(each in err for each in ("expected", "exists", "too long"))
     assert snapshot(sources.parent) == before
 
 

@@ -169,6 +169,7 @@ def training_options(
         "extra_targets": spec.extra_targets,
         "grid_spacing": spec.grid.spacing,
         "int_weight": RECOMMENDED_INT_WEIGHT,
+        "per_structure": "relative_root",
         "reduction": "mean",
         **(loss or {}),
     }

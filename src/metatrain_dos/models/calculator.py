@@ -96,6 +96,14 @@ class DOSCalculator(Calculator):
         if predicted.parts:
             self.results["parts"] = predicted.parts
 
+    def check_state(self, atoms: ase.Atoms, tol: float = 1e-15) -> list[str]:
+        """Compare the number of electrons in the info, too, which ASE does not."""
+        changes: list[str] = super().check_state(atoms, tol)
+        states = [each.info.get("n_electrons") for each in (self.atoms, atoms) if each]
+        if len(states) == 2 and states[0] != states[1]:
+            changes.append("n_electrons")
+        return changes
+
     def get_dos(self, atoms: ase.Atoms | None = None) -> tuple[np.ndarray, np.ndarray]:
         """
         Predict the DOS.
