@@ -118,10 +118,10 @@ class DiskDatasetWriter:
         gradients = {}
         if "forces" in self._keys:
             atoms = torch.arange(len(frame))
-            samples = torch.stack([atoms * 0, atoms * 0, atoms], dim=1)
+            samples = torch.stack([atoms * 0, atoms], dim=1)
             gradients["positions"] = (
                 -_result(frame, "forces")[None],
-                Labels(["sample", "system", "atom"], samples),
+                Labels(["sample", "atom"], samples),
                 ["xyz"],
             )
         if "stress" in self._keys:
