@@ -22,8 +22,8 @@ parser.add_argument("--epochs", type=int, default=20)
 epochs = parser.parse_args().epochs
 
 # %%
-# SOAP-BPNN learns most from a hundred structures of known materials. For other materials
-# than those of the training set, start from metatrain's PET, which ``prepare`` writes.
+# SOAP-BPNN learns most from a hundred structures of known materials. For materials that
+# the training set does not have, start from PET, which ``prepare`` writes.
 
 options = OmegaConf.load("dos/options.yaml")
 options.architecture.name = "soap_bpnn"

@@ -7,4 +7,4 @@ PROJECT = Path(__file__).parents[2]
 OUTPUTS = PROJECT / "tests" / "outputs"
 """Outputs of DFT codes."""
 STRUCTURES = OUTPUTS / "coarse.xyz"
-"""224 calculations of 32 materials on coarse k-point grids: small, and quick to read."""
+"""Calculations of 32 materials on coarse k-point grids: small, and quick to read."""
