@@ -109,8 +109,8 @@ def band_edges(
     There is a gap if the DOS falls below ``threshold`` times the number of electrons at
     an energy where :math:`N` differs from that number by no more than ``tolerance``.
     From there, the edges are the nearest energies at which it rises above that value.
-    States are counted from the first ones (:func:`~metatrain_dos.models.noise.
-    count_states`), and noise above the threshold is filtered before the search.
+    States are counted from the first ones, and noise above the threshold is filtered
+    before the search.
 
     Smearing moves the edges into the gap. The tail of a Gaussian at :math:`\epsilon`
     has the slope :math:`\mathrm{d} \ln D / \mathrm{d} E = (\epsilon - E) / \sigma^2`
