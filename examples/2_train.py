@@ -22,14 +22,18 @@ parser.add_argument("--epochs", type=int, default=20)
 epochs = parser.parse_args().epochs
 
 # %%
-# SOAP-BPNN learns most from a hundred structures of known materials. For materials that
-# the training set does not have, start from PET, which ``prepare`` writes.
+# For research, start without the section ``model``, from metatrain's defaults.
 
 options = OmegaConf.load("dos/options.yaml")
-options.architecture.name = "soap_bpnn"
 options.architecture.model = {
-    "soap": {"max_angular": 4, "max_radial": 4, "cutoff": {"radius": 5.0}},
-    "bpnn": {"num_hidden_layers": 2, "num_neurons_per_layer": 64},
+    "cutoff": 4.5,
+    "d_pet": 64,
+    "d_node": 128,
+    "d_head": 64,
+    "d_feedforward": 128,
+    "num_heads": 4,
+    "num_attention_layers": 1,
+    "num_gnn_layers": 2,
 }
 options.architecture.training.update(
     num_epochs=epochs,
