@@ -109,7 +109,7 @@ def _levels(
     curve, _ = count_states(curve, threshold * electrons, smearing)
     occupied = np.append(energies[energies < level], level)
     # By parts, so that a shift of all energies changes both by the same amount.
-    states = np.minimum(curve.states_below(occupied), electrons)
+    states = curve.states_below(occupied)
     return Levels(
         level,
         float(edges.highest_occupied),
