@@ -32,11 +32,7 @@ class TestHealthy:
         change(**{f"{TRAINING}.loss": loss})
         assert findings() == []
         change(**{f"{TRAINING}.scale_targets": True})
-<<<<<<< HEAD
-        only("error", "scale_targets is true")
-=======
         assert {each.severity for each in findings()} == {"error"}
->>>>>>> p
 
     def test_fractions_and_lists_and_indices(self, folder):
         options = OmegaConf.load("options.yaml")
