@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 DATA = Path(__file__).parent / "data" / "structures.xyz.xz"
-"""224 structures of 32 materials, computed with Quantum ESPRESSO."""
+"""160 structures of 32 materials, computed with Quantum ESPRESSO."""
 
 
 def run(*command, show="", cwd=".", **environment):
