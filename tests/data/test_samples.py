@@ -63,3 +63,12 @@ def test_memmaps_with_pipes(memmap, no_waiting):
     os.mkfifo(memmap / "x.bin")
     with pytest.raises(ValueError, match=r"x\.bin: .*got a pipe or a device"):
         read(memmap)
+
+
+def test_sources(memmap):
+    """As ``mtt-dos prepare`` writes them beside the data."""
+    assert [sample.source for sample in read(memmap)] == [None, None]
+    table = "split,index,source,number\ntest_set,1,b.out,0\nother_set,0,a.out,0\n"
+    (memmap.parent / "sources.csv").write_text(table)
+    data = memmap.rename(memmap.parent / "test")
+    assert [sample.source for sample in read(data)] == [None, "b.out"]

@@ -1,6 +1,7 @@
 """metatrain itself, from options file to predictions, on real data."""
 
 import csv
+import re
 
 import ase.io
 import metatensor.torch as mts
@@ -53,6 +54,10 @@ class TestTraining:
     def test_trains_with_the_options_of_the_paper(self, trained):
         _, log, _ = trained
         assert "'type': 'masked_dos'" in log
+        path = "architecture.training.loss.mtt::dos.int_weight"
+        warning = rf"\[WARNING\] - {path}: int_weight is 2; .* `int_weight: 0\.01`"
+        assert len(re.findall(warning, log)) == 1
+        assert log.count("Recommended: ") == 1
         epochs = losses(log)
         assert len(epochs) == 2 and all(len(epoch) == 2 for epoch in epochs)
         assert np.isfinite(epochs).all()

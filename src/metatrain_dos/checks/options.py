@@ -102,13 +102,9 @@ def _check_hypers(
     if {"extra_targets", "grid_spacing"} & (options.keys() - correct.keys()):
         return None
     hypers = MaskedDOSHypers.model_validate(correct)
-    if "int_weight" in correct or "int_weight" not in options:
-        below = tuple(str(key) for key in keys[len(TRAINING) :])
-        is_default = "int_weight" not in options
-        for advice in advise_int_weight(
-            hypers.int_weight, below, is_default=is_default
-        ):
-            _add_advice(findings, advice)
+    below = tuple(str(key) for key in keys[len(TRAINING) :])
+    for advice in advise_int_weight(hypers.int_weight, below):
+        _add_advice(findings, advice)
     return hypers
 
 

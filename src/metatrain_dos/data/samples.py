@@ -1,8 +1,10 @@
 """Read targets and masks of a data set, one structure at a time."""
 
+import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ase
@@ -11,6 +13,7 @@ from omegaconf import OmegaConf
 
 from ..utils.files import refuse_special_file
 from .calculation import check_structure
+from .prepare.pipeline import SOURCES_FILE
 from .readers.extxyz import read_structures
 from .sections import Section
 
@@ -24,12 +27,14 @@ class Sample:
     :param atoms: the structure; from XYZ, with all entries of its comment line
     :param target: target, ``(rows, columns)``; a row is a component, or an atom
     :param mask: mask, ``(rows, columns)``; ``None`` if there is none
+    :param source: file of its calculation, if the data set has it
     """
 
     index: int
     atoms: ase.Atoms
     target: np.ndarray
     mask: np.ndarray | None
+    source: str | None = None
 
     @property
     def composition(self) -> tuple[tuple[int, int], ...]:
@@ -37,11 +42,6 @@ class Sample:
         counts = Counter(self.atoms.numbers.tolist())
         unit = int(np.gcd.reduce(list(counts.values()))) if counts else 1
         return tuple(sorted((z, count // unit) for z, count in counts.items()))
-
-    @property
-    def source(self) -> str | None:
-        """File that the structure was computed in, if the data set has it."""
-        return self.atoms.info.get("source")
 
     @property
     def density(self) -> float:
@@ -77,11 +77,26 @@ def samples(section: Section, target: str) -> Iterator[Sample]:
         found = _from_xyz(section, names)
     else:
         found = _from_metatrain(section, names)
+    sources = _read_sources(section.source)
     for index, (atoms, arrays) in enumerate(found):
         if section.indices is None or index in section.indices:
             check_structure(atoms)
             mask_array = arrays[1] if arrays[1:] else None
-            yield Sample(index, atoms, arrays[0], mask_array)
+            source = atoms.info.get("source", sources.get(index))
+            yield Sample(index, atoms, arrays[0], mask_array, source)
+
+
+def _read_sources(data: Path) -> dict[int, str]:
+    """Read which calculations are in a file that ``mtt-dos prepare`` has written."""
+    table = data.parent / SOURCES_FILE
+    if not table.is_file():
+        return {}
+    with table.open(encoding="utf-8", newline="") as file:
+        return {
+            int(row["index"]): row["source"]
+            for row in csv.DictReader(file)
+            if row["split"] == f"{data.stem}_set"
+        }
 
 
 Structures = Iterator[tuple[ase.Atoms, list[np.ndarray]]]

@@ -94,22 +94,19 @@ def advise_training(
         )
 
 
-def advise_int_weight(
-    weight: float, keys: tuple[str, ...], *, is_default: bool
-) -> Iterator[Advice]:
+def advise_int_weight(weight: float, keys: tuple[str, ...]) -> Iterator[Advice]:
     """
     Find a cumulative term that outweighs the DOS.
 
     :param weight: ``int_weight`` of a loss
     :param keys: path of the options of this loss below ``architecture.training``
-    :param is_default: whether the options leave it out
     :return: advice, if it is too large
     """
     if weight > HEAVY * RECOMMENDED_INT_WEIGHT:
         yield Advice(
             "warning",
             (*keys, "int_weight"),
-            f"int_weight is {weight:g}" + ", the default" * is_default,
+            f"int_weight is {weight:g}",
             "the cumulative term grows with the square of the length of the energy "
             "axis and outweighs the DOS: on the example data, errors of held-out "
             "structures are two to three times those with the recommended weight",

@@ -147,13 +147,9 @@ def _advice(data: Any, losses: Mapping[str, type]) -> Iterator[Advice]:
         if getattr(losses.get(key), "Hypers", None) is not MaskedDOSHypers:
             continue
         yield from advise_training(data["training"], target)
-        is_given = _entry(section, "int_weight") is not None
-        if is_given == ("int_weight" in options):  # otherwise it is a variable
-            yield from advise_int_weight(
-                MaskedDOSHypers.model_validate(options).int_weight,
-                ("loss", *filter(None, [target])),
-                is_default=not is_given,
-            )
+        hypers = MaskedDOSHypers.model_validate(options)
+        keys = ("loss", *filter(None, [target]))
+        yield from advise_int_weight(hypers.int_weight, keys)
 
 
 def _entry(options: Any, key: str) -> Any:
