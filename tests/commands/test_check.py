@@ -60,8 +60,14 @@ def test_a_reader_that_has_seen_enough():
     """As in ``mtt-dos check options.yaml | head -n 1``, but closed before."""
     reading, writing = os.pipe()
     os.close(reading)
+    # Without a buffer, argparse itself passes over a pipe that is closed.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     done = subprocess.run(
-        [BIN / "mtt-dos", "--help"], stdout=writing, stderr=subprocess.PIPE, text=True
+        [BIN / "mtt-dos", "--help"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
     )
     os.close(writing)
     assert done.returncode == 141 and done.stderr == ""
