@@ -218,6 +218,13 @@ class TestErrors:
         renamed = TensorMap(Labels("other", t.keys.values), [t.block().copy()])
         assert torch.equal(compute(p, renamed, m), compute(p, t, m))
 
+    def test_error_inside_the_loss(self, case):
+        """It names the target and its samples."""
+        p, t, m = case
+        message = r"'mtt::dos': no loss for the samples \[\[0\], \[1\].*\(system\): "
+        with pytest.raises(TypeError, match=f"{message}.*floating point"):
+            compute(tensor_map(p.long()), tensor_map(pad(t)), tensor_map(pad(m)))
+
     def test_target_with_gradients(self, case):
         p, t, m = (tensor_map(x) for x in case)
         block = t.block().copy()

@@ -6,6 +6,8 @@ differentiated through: which shift is best does not change with a small change 
 prediction.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -33,14 +35,16 @@ def alignment_costs(
     The square is expanded and its two correlations are evaluated with one fast Fourier
     transform each, so the time hardly depends on how many shifts there are. The costs
     are differences of large numbers; they are computed in float64 whatever comes in,
-    because the rounding of float32 would pick wrong shifts for good predictions.
+    because the rounding of float32 could pick wrong shifts for good predictions. A
+    device without float64 computes them in float32.
 
     :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
     :param targets: computed DOS, ``(samples, ..., points)``, states/eV
     :param mask: true where the target is to be compared, shape of ``targets``
     :param grid_spacing: distance between two columns, eV
     :param tail_weight: weight of what the prediction puts in front of the target
-    :return: costs, ``(samples, E + 1)``, float64, states\ :sup:`2`/eV, no gradient
+    :return: costs, ``(samples, E + 1)``, float64 if the device has it,
+        states\ :sup:`2`/eV, no gradient
     """
     with torch.no_grad():
         costs, _ = _costs_and_rounding(
@@ -122,47 +126,61 @@ def _costs_and_rounding(
     """
     Compute the costs of :func:`alignment_costs` and the size of their rounding errors.
 
-    :return: costs ``(samples, E + 1)`` and rounding ``(samples,)``, both float64
+    :return: costs ``(samples, E + 1)`` and rounding ``(samples,)``, both float64 where
+        the device has it
     """
     columns, points = predictions.shape[-1], targets.shape[-1]
     shifts = columns - points + 1
     # No lag up to E wraps around, so the length needs no padding beyond the prediction.
     size = fast_fft_size(columns)
-    shape = predictions.shape[:-1]
-    signals = predictions.new_zeros(4, *shape, size, dtype=torch.float64)
-    if len(predictions) == 0:  # some FFT libraries refuse to transform nothing
-        return signals.new_zeros(0, shifts), signals.new_zeros(0)
-    m, mt = signals[:2, ..., :points]
-    p, pp = signals[2:, ..., :columns]
+    precise = _has_float64(predictions.device)
+    dtype = torch.float64 if precise else torch.float32
+    if predictions.numel() == 0:  # some FFT libraries refuse to transform nothing
+        costs = predictions.new_zeros(len(predictions), shifts, dtype=dtype)
+        return costs, costs[:, 0]
 
-    t = torch.nan_to_num(targets)  # NaN has no place in a product, not even with zero
-    m.copy_(mask.view(torch.uint8))  # bytes convert faster than booleans
-    weigh_ends_(m)
-    torch.mul(m, t, out=mt)
+    ends = torch.ones(points, dtype=dtype, device=predictions.device)
+    m = mask * weigh_ends_(ends)
+    # by selection, because NaN and infinity have no place in a product with zero
+    t = torch.where(mask, targets, 0)
 
     # The costs see differences of p and t alone. Taking their common level away leaves
     # small numbers, and so small rounding errors, for a flat DOS.
-    tiny = torch.finfo(torch.float64).tiny
-    level = mt.sum(-1, keepdim=True) / m.sum(-1, keepdim=True).clamp(min=tiny)
-    constant = torch.linalg.vecdot(mt, t - level).unsqueeze(-1)
-    mt.addcmul_(m, level, value=-1)
-    torch.sub(predictions, level, out=p)
-    torch.mul(p, p, out=pp)
+    tiny = torch.finfo(dtype).tiny
+    level = (m * t).sum(-1, keepdim=True) / m.sum(-1, keepdim=True).clamp(min=tiny)
+    t = t - level  # in the dtype of the level
+    mt = m * t
+    p = predictions - level
+    of_target, of_prediction = torch.stack([m, mt]), torch.stack([p * p, p])
 
     # integral of m (p - t)^2 = (m * pp) - 2 (mt * p) + constant, "*" a correlation
-    m_, mt_, p_, pp_ = torch.fft.rfft(signals)
-    spectrum = (m_.conj() * pp_).addcmul_(mt_.conj(), p_, value=-2)
+    m_, mt_ = torch.fft.rfft(of_target, n=size).conj()
+    pp_, p_ = torch.fft.rfft(of_prediction, n=size)
+    spectrum = torch.addcmul(m_ * pp_, mt_, p_, value=-2)
     correlation = torch.fft.irfft(spectrum, n=size)[..., :shifts]
+    constant = (mt * t).sum(-1, keepdim=True)
     costs = grid_spacing * (correlation + constant)
-    costs += tail_weight * front_tails(predictions[..., :shifts].double(), grid_spacing)
+    tails = front_tails(predictions[..., :shifts].to(dtype), grid_spacing)
+    costs = costs + tail_weight * tails
 
-    of_m, of_mt, of_p, of_pp = torch.linalg.vector_norm(signals, dim=-1)
-    rounding = of_m * of_pp + 2 * of_mt * of_p
-    rounding *= TIE_ROUNDINGS * torch.finfo(torch.float64).eps * grid_spacing
+    norms = torch.linalg.vector_norm(of_target, dim=-1)
+    norms = norms * torch.linalg.vector_norm(of_prediction, dim=-1)
+    rounding = TIE_ROUNDINGS * torch.finfo(dtype).eps * grid_spacing
+    rounding = rounding * (norms[0] + 2 * norms[1])
 
     if costs.dim() > 2:
         costs = costs.flatten(1, -2).sum(1)
     return costs, sum_components(rounding)
+
+
+@cache
+def _has_float64(device: torch.device) -> bool:
+    """Tell whether a device has numbers of double precision; Apple's do not."""
+    try:
+        torch.zeros((), dtype=torch.float64, device=device)
+    except (TypeError, RuntimeError):
+        return False
+    return True
 
 
 def front_tails(predictions: Tensor, grid_spacing: float) -> Tensor:

@@ -9,11 +9,14 @@ structure. All other terms, and all of them where that is not possible, are thos
 :mod:`metatrain_dos.loss.terms` with automatic differentiation.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo
+from torch.autograd import forward_ad
 
 from . import cpu
 from .checks import check_inputs
@@ -35,6 +38,23 @@ class Found(NamedTuple):
     shift: Tensor
 
 
+def _outside_of_graphs(function: Callable[..., Found]) -> Callable[..., Found]:
+    """
+    Keep ``torch.compile`` out of a function, at the price of a graph break.
+
+    ``torch.compiler.disable`` does the same, but takes two seconds to import.
+    """
+    disabled = _disable_dynamo(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Found:
+        compute = disabled if torch.compiler.is_compiling() else function
+        return compute(*arguments, **options)
+
+    return call
+
+
+@_outside_of_graphs
 def masked_dos(
     predictions: Tensor,
     targets: Tensor,
@@ -55,7 +75,8 @@ def masked_dos(
     """
     kernels = len(cpu.KERNELS)
     has_kernels = tuple(term.name for term in terms[:kernels]) == cpu.KERNELS
-    if targets.requires_grad or not (has_kernels and cpu.can_run(predictions)):
+    with_torch = targets.requires_grad or _is_transformed(predictions, targets, mask)
+    if with_torch or not (has_kernels and cpu.can_run(predictions)):
         found, shift = weighted_terms(
             predictions, targets, mask, weights, grid_spacing=grid_spacing, terms=terms
         )
@@ -82,6 +103,15 @@ def masked_dos(
         return Found(total, found.detach(), shift)
     assert isinstance(factor, Tensor)  # it is 1 for "square" only
     return Found(total * factor, (found * factor[:, None]).detach(), shift)
+
+
+def _is_transformed(*tensors: Tensor) -> bool:
+    """Tell whether ``torch.func`` or forward-mode differentiation follows a tensor."""
+    return any(
+        torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        or forward_ad.unpack_dual(tensor).tangent is not None
+        for tensor in tensors
+    )
 
 
 class _Compiled(torch.autograd.Function):

@@ -125,7 +125,7 @@ def gradient_term(
     columns, points = predictions.shape[-1], mask.shape[-1]
     reach = len(STENCIL) - 1
     if columns <= reach:  # too narrow to have a slope anywhere
-        return torch.zeros_like(predictions.flatten(1)[:, 0])
+        return predictions.new_zeros(len(predictions))
 
     slope = sum(
         weight * predictions[..., k : columns - reach + k]
@@ -135,8 +135,8 @@ def gradient_term(
     unmasked = ~mask.gather(-1, position.clamp(0, points - 1).expand_as(predictions))
     free = (position >= points) | (unmasked & (position >= 0))
 
-    squared = (slope / grid_spacing) ** 2 * free[..., reach:]
-    return sum_components(torch.trapezoid(squared, dx=grid_spacing))
+    slope = torch.where(free[..., reach:], slope / grid_spacing, 0)
+    return sum_components(torch.trapezoid(slope**2, dx=grid_spacing))
 
 
 def cumulative_term(
@@ -166,7 +166,8 @@ def cumulative_term(
     """
     error = _masked_error(predictions, targets, mask, shift)
     excess = torch.cumulative_trapezoid(error, dx=grid_spacing)
-    return sum_components(torch.trapezoid(mask[..., 1:] * excess**2, dx=grid_spacing))
+    excess = torch.where(mask[..., 1:], excess, 0)
+    return sum_components(torch.trapezoid(excess**2, dx=grid_spacing))
 
 
 @dataclass(frozen=True)
@@ -294,7 +295,10 @@ def weighted_terms(
         predictions, targets, mask, grid_spacing=grid_spacing, tail_weight=tail_weight
     )
     # No term sees every column, but a prediction that is not finite anywhere is broken.
-    broken = 0.0 * predictions.flatten(1).sum(1)
+    wide = torch.promote_types(
+        predictions.dtype, torch.float32
+    )  # sums overflow float16
+    broken = (0.0 * predictions.flatten(1).sum(1, dtype=wide)).to(predictions.dtype)
     found = []
     for term in terms:
         weight = term.weight(weights)

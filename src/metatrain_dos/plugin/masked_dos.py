@@ -13,6 +13,7 @@ from metatrain.utils.loss import LossInterface
 from ..loss.dispatch import masked_dos
 from ..loss.options import MaskedDOSHypers, validate_hypers
 from ..loss.terms import TERMS
+from ..utils.text import shorten
 from .epoch_terms import Block
 from .training_log import follow
 
@@ -138,15 +139,23 @@ class MaskedDOSLoss(LossInterface):
             mask = torch.ones_like(targets, dtype=torch.bool)
         else:
             mask = self._without_padding("mask", predictions, mask_block.values).bool()
-        found = masked_dos(
-            predictions,
-            targets,
-            mask,
-            self.weights,
-            grid_spacing=self.hypers.grid_spacing,
-            per_structure=self.hypers.per_structure,
-            terms=self.terms,
-        )
+        try:
+            found = masked_dos(
+                predictions,
+                targets,
+                mask,
+                self.weights,
+                grid_spacing=self.hypers.grid_spacing,
+                per_structure=self.hypers.per_structure,
+                terms=self.terms,
+            )
+        except (TypeError, ValueError, RuntimeError) as error:
+            samples = target_block.samples
+            raise type(error)(
+                f"{self.target!r}: no loss for the samples "
+                f"{shorten(samples.values.tolist())} ({', '.join(samples.names)}): "
+                f"{error}"
+            ) from error
         parts.append((found.terms, found.shift, mask))
         return found.loss
 

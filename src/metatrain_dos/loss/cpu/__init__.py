@@ -97,7 +97,7 @@ def loss_and_gradient(
         rows = slice(first, first + step)
         counts = np.empty((*p[rows].shape[:2], points), np.bool_)
         correlation.what_counts(t[rows], m[rows], counts)
-        if p.shape[-1] > points:  # there is a shift to choose
+        if p.shape[-1] > points and p.size:  # there is a shift to choose
             _search(p[rows], t[rows], counts, tail_weight, shift[rows])
         terms.weighted_terms(
             p[rows],
