@@ -21,7 +21,7 @@ def loss(type, predictions, targets, *, weight=1.0, **options):
 
 @pytest.fixture
 def case():
-    """Targets of zero at both ends, NaN where unknown, and predictions that are near."""
+    """Make targets with zero ends, NaN where unknown, and predictions close to them."""
     x = torch.linspace(0, 1, POINTS)
     targets = torch.full((3, POINTS + EXTRA), float("nan"))
     predictions = torch.zeros(3, POINTS + EXTRA)
@@ -31,8 +31,8 @@ def case():
         end = POINTS - 8 - 8 * i
         targets[i, EXTRA : EXTRA + end] = dos[:end]
         predictions[i, shift : shift + POINTS] = dos * (1 + 0.1 * torch.sin(20 * x))
-        # Slopes behind the targets. The last columns are zero, because metatrain continues
-        # a prediction with zeros and counts their slopes, too.
+        # Slopes behind the targets. The last columns are zero, because metatrain
+        # continues a prediction with zeros and counts their slopes, too.
         predictions[i, -14:-5] += 0.05 * torch.hann_window(9, periodic=False)
     return predictions, targets
 

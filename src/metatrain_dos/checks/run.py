@@ -42,7 +42,7 @@ class Diagnosis:
 
     :param targets: targets that have our loss
     :param structures: number of structures of each data set
-    :param findings: what is wrong, errors first
+    :param findings: the findings, errors first
     """
 
     targets: list[str]
@@ -55,7 +55,7 @@ def diagnose(options: OptionsFile) -> Diagnosis:
     Check an options file and all data that it names.
 
     :param options: the options file
-    :return: what was found
+    :return: the findings
     """
     register_entry_points()
     findings = Findings(options)

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a YAML or JSON file (default: those of grid.json)",
     )
     add_model(parser.add_argument_group("the model"))
-    add_grid(parser.add_argument_group("what the columns of its prediction are"))
+    add_grid(parser.add_argument_group("energies of the columns of the prediction"))
 
 
 def run(arguments: argparse.Namespace) -> None:

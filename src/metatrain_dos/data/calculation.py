@@ -201,7 +201,7 @@ def _finite_array(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
 
 
 def _finite_number(name: str, value: Any) -> float | None:
-    """Convert to a float and refuse what is no finite number; keep ``None``."""
+    """Convert to a finite float, or refuse; keep ``None``."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, Real):

@@ -71,7 +71,7 @@ def training_frame(calculation: Calculation, spec: TargetSpec) -> ase.Atoms:
 
 def info_keys(spec: TargetSpec) -> tuple[str, ...]:
     """
-    Name what :func:`training_frame` adds to the info of a structure for training.
+    Name the entries that :func:`training_frame` adds to the info of a structure.
 
     :param spec: grid and padding
     :return: names of targets and masks

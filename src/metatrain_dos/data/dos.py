@@ -109,7 +109,7 @@ def trust_mask(
 def _check_bands(
     eigenvalues: np.ndarray, kpoint_weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Convert to float64 and refuse what cannot be bands and their weights."""
+    """Convert bands and weights to float64, and check them."""
     eigenvalues = np.asarray(eigenvalues, dtype=np.float64)
     kpoint_weights = np.atleast_1d(np.asarray(kpoint_weights, dtype=np.float64))
     if eigenvalues.ndim < 2:

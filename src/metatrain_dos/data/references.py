@@ -116,7 +116,7 @@ def missing_electrons(calculation: Calculation) -> float | None:
     States at the Fermi level, within rounding, may be full or empty, so that a Fermi
     level that is the highest occupied state and one anywhere in a gap agree with the
     same number of electrons. States are counted whole: in a metal the result differs
-    from zero by what its smeared occupations differ from a step.
+    from zero by the difference of its smeared occupations from a step.
 
     :param calculation: structure and eigenvalues
     :return: electrons less states, zero where they can agree; ``None`` if the

@@ -45,7 +45,7 @@ class TargetSpec:
     :param extra_targets: columns of padding in front of them
     :param smearing: standard deviation of the Gaussian for each eigenvalue, eV
     :param trust_margin: how far below the end of the bands the DOS is trusted, eV
-    :param reference: what energies are relative to, one of
+    :param reference: the zero of the energies, one of
         :data:`~metatrain_dos.data.references.REFERENCES`
     :param spin_resolved: whether each spin channel is a target of its own
     :param source: origin of these choices, for messages; not written
@@ -94,11 +94,11 @@ class TargetSpec:
         """
         Choose the smallest grid that covers the trusted range of all calculations.
 
-        :param calculations: what the grid is for, at least one
+        :param calculations: the calculations that the grid is for, at least one
         :param spacing: distance between two energies, eV
         :param smearing: standard deviation of the Gaussian for each eigenvalue, eV
         :param trust_margin: how far below the end of the bands the DOS is trusted, eV
-        :param reference: what energies are relative to
+        :param reference: the zero of the energies
         :param choices: further fields
         :return: the choices
         :raises ValueError: if there is no calculation

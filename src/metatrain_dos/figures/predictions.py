@@ -106,7 +106,7 @@ class PredictionFigure:
             self._titles.append(atoms.get_chemical_formula() + mean)
 
     def write(self) -> None:
-        """Draw what has been kept."""
+        """Draw the structures that have been kept."""
         with default_settings():
             figure = plot_predictions(
                 self._predictions, self._titles, zero=self._zero, total=self._total

@@ -165,7 +165,7 @@ def _is_report(folder: Path) -> bool:
 
 
 def _facts(table: ErrorTable, earlier: EarlierReport | None) -> dict[str, str]:
-    """Describe what was compared."""
+    """Describe the comparison: model, data set, grid and loss."""
     structures = len({row_id[:2] for row_id in table.row_ids})
     levels = int(np.count_nonzero(~np.isnan(table["fermi_level_error"])))
     facts = {
@@ -184,7 +184,7 @@ def _facts(table: ErrorTable, earlier: EarlierReport | None) -> dict[str, str]:
 
 
 def _warnings(table: ErrorTable, axis: TargetSpec) -> Iterator[str]:
-    """List what the reader should know first."""
+    """List the numbers that come first in the report."""
     of_all = f"of {len(table)} {table.kind}"
     if untrusted := int((table["trusted"] == 0).sum()):
         yield (

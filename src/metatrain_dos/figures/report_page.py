@@ -42,7 +42,7 @@ def render_page(
     Render the page.
 
     :param title: its title
-    :param facts: what was compared, and how
+    :param facts: the comparison, as names and values
     :param warnings: sentences at the top
     :param table: all errors
     :param figures: figures by heading; those of all structures have an empty one

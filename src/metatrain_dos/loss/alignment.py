@@ -42,7 +42,7 @@ def alignment_costs(
     :param targets: computed DOS, ``(samples, ..., points)``, states/eV
     :param mask: true where the target is to be compared, shape of ``targets``
     :param grid_spacing: distance between two columns, eV
-    :param tail_weight: weight of what the prediction puts in front of the target
+    :param tail_weight: weight of the prediction in front of the target
     :return: costs, ``(samples, E + 1)``, float64 if the device has it,
         states\ :sup:`2`/eV, no gradient
     """
@@ -70,7 +70,7 @@ def best_shift(
     :param targets: computed DOS, ``(samples, ..., points)``, states/eV
     :param mask: true where the target is to be compared, shape of ``targets``
     :param grid_spacing: distance between two columns, eV
-    :param tail_weight: weight of what the prediction puts in front of the target
+    :param tail_weight: weight of the prediction in front of the target
     :return: shift of each sample, ``(samples,)``, int64, in columns
     """
     if predictions.shape[-1] == targets.shape[-1]:  # nothing to choose from

@@ -1,4 +1,4 @@
-"""The options of the ``masked_dos`` loss, and what is said when one is wrong."""
+"""The options of the ``masked_dos`` loss, and the message when one is wrong."""
 
 import re
 from collections.abc import Mapping
@@ -143,7 +143,7 @@ def validate_hypers(
 
     :param schema: pydantic model of the options; the description of a field completes
         the sentence "expected ..."
-    :param options: what the user wrote, without ``type``
+    :param options: the keys of the section as written, without ``type``
     :param loss_type: name of the loss, for the message
     :param target: name of the target, for the message, where it is known
     :param training: whether the options are for ``mtt train``, which needs a scalar
@@ -167,7 +167,7 @@ def validate_hypers(
 
 
 def _describe(schema: type[BaseModel], name: str, detail: Any) -> str:
-    """Say in one clause what is wrong with one option."""
+    """Describe the mistake in one option in one clause."""
     if name not in schema.model_fields:
         match = closest(name, list(schema.model_fields))
         hint = f" (did you mean '{match}'?)" if match else ""

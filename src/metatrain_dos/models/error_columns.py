@@ -92,4 +92,4 @@ OVERALL = {
         "all structures",
     ),
 }
-"""Name of each number of a whole data set -> what it is."""
+"""Name of each number of a whole data set -> its meaning."""

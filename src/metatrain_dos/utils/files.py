@@ -13,7 +13,7 @@ def is_special_file(path: str | Path) -> bool:
     """
     Tell pipes and devices, which may have no end, from files and folders.
 
-    :param path: what may be there
+    :param path: the path, whether anything is there or not
     :return: whether it is there, and is neither a file nor a folder
     """
     try:
@@ -32,7 +32,7 @@ def refuse_special_file(path: str | Path) -> None:
     """
     if is_special_file(path):
         raise ValueError(
-            f"{path}: expected a file, got a pipe or a device; write what it gives to "
+            f"{path}: expected a file, got a pipe or a device; write its output to "
             "a file"
         )
 
@@ -42,7 +42,7 @@ def read_text(path: str | Path) -> str:
     Read a file that people write, such as options.
 
     :param path: the file
-    :return: what is in it
+    :return: its content
     :raises OSError: if it cannot be opened
     :raises ValueError: if it is a pipe, a device, or far too large, or is not in UTF-8;
         the message says only that, for the caller to add what was expected

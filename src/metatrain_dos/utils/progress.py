@@ -16,9 +16,9 @@ def progress(
     """
     Make a bar that shows itself only if something takes long.
 
-    :param verb: what is done
-    :param unit: what it is done with
-    :param items: what to go through; without it, the caller moves the bar
+    :param verb: verb of the work, as in "reading"
+    :param unit: plural of one step, as in "files"
+    :param items: items to go through; without them, the caller moves the bar
     :param total: number of items, where it is known
     :return: the items, or the bar, which is a context manager
     """

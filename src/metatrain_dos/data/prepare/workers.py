@@ -30,7 +30,7 @@ CONNECT = 10
 
 class Workers(NamedTuple):
     """
-    Hold what does the work.
+    The processes that do the work.
 
     :param executor: takes calls; ``None`` where they are made in this process
     :param calls: number of calls at the same time
@@ -49,7 +49,7 @@ def open_workers(count: int, scheduler: str | None = None) -> Iterator[Workers]:
 
     :param count: number of processes on this machine; with one, there is none but this
     :param scheduler: address of a Dask scheduler; its workers are used instead
-    :return: what does the work
+    :return: the workers
     :raises ValueError: if the scheduler cannot be used, or the number is below 1
     """
     if count < 1:
@@ -83,12 +83,12 @@ def ordered_map(
     """
     Call a function for each item, and give the results in the order of the items.
 
-    No more items are taken than the workers have use for, so that what waits here is
+    No more items are taken than the workers have use for, so that the waiting list is
     small whatever their number.
 
-    :param function: what to call, at the top level of a module
+    :param function: the function to call, at the top level of a module
     :param items: arguments
-    :param workers: what does the work
+    :param workers: the workers
     :return: results
     :raises ConnectionError: if the scheduler of a cluster is lost
     """

@@ -144,9 +144,9 @@ def bands_from_ase(atoms: ase.Atoms) -> tuple[np.ndarray, np.ndarray, float | No
 
 def checked(calculation: Calculation) -> Calculation:
     """
-    Refuse what is no density of states, or no structure.
+    Refuse a calculation that is no density of states, or no structure.
 
-    :param calculation: what was read
+    :param calculation: the calculation as read
     :return: the same
     :raises InputError: if its k-points are a path, or two atoms are too close
     """
@@ -225,7 +225,7 @@ def numbers(text: str | None, name: str) -> np.ndarray:
     Read numbers from text.
 
     :param text: numbers, separated by white space
-    :param name: what they are, for the error
+    :param name: their name, for the error
     :return: the numbers, ``(numbers,)``
     :raises InputError: if there are none, or anything else, such as asterisks where
         a number did not fit into its columns

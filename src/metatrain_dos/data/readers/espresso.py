@@ -220,7 +220,7 @@ NOT_PRINTED = (
 
 
 def _check_text(text: str) -> None:
-    """Refuse what ASE would read although it is no result."""
+    """Refuse files that ASE would read although they hold no result."""
     if "JOB DONE." not in text[-10_000:]:
         raise InputError(
             "JOB DONE: expected at the end of the output, got nothing; check whether "

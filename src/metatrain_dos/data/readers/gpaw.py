@@ -149,7 +149,7 @@ def _array(file: ulm.Reader, name: str, size: int) -> np.ndarray:
 
 
 def _check(version: int, converged: bool, kpoints: Any, axes: int) -> None:
-    """Refuse what would be no density of states."""
+    """Refuse calculations that give no density of states."""
     oldest = OLDEST if axes == 3 else OLDEST_NONCOLLINEAR
     if version < oldest:
         raise InputError(
@@ -168,7 +168,7 @@ def _check(version: int, converged: bool, kpoints: Any, axes: int) -> None:
 
 
 def _converged_bands(wanted: int | str, occupations: np.ndarray) -> int:
-    """Count the bands that were converged, from what GPAW was told to converge."""
+    """Count the bands that GPAW was told to converge."""
     bands = occupations.shape[-1]
     if wanted == "all":
         return bands

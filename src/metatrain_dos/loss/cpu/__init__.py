@@ -71,7 +71,7 @@ def loss_and_gradient(
     grid_spacing: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """
-    Compute the loss of each sample, what it is made of, and its gradient.
+    Compute the loss of each sample, its terms, and its gradient.
 
     :param predictions: predicted DOS, ``(samples, ..., points + E)``, float32 or
         float64 on a CPU, states/eV

@@ -52,7 +52,7 @@ def best_shifts(
             error += tied + 2.0 * rounding
             tie += tied
         shift[sample] = 0  # stays if the costs are not finite
-        # Each cost may be wrong by this error, and all lack what no shift changes.
+        # Each cost may be wrong by this error, and all lack a part that no shift changes.
         # Loops, because NumPy's functions take seconds to compile.
         lowest, best, candidates = np.inf, 0, 0
         for s in range(shifts):
@@ -87,7 +87,7 @@ def _add_squares(
     costs: np.ndarray,
 ) -> None:
     """
-    Add what depends on the prediction alone, in units of the spacing.
+    Add the part that depends on the prediction alone, in units of the spacing.
 
     That is the integral of ``m (p - mean)^2`` in the window at each shift, and of
     ``p^2`` in front of it. From one shift to the next, each run of the mask loses its
