@@ -52,7 +52,7 @@ def best_shifts(
             error += tied + 2.0 * rounding
             tie += tied
         shift[sample] = 0  # stays if the costs are not finite
-        # Each cost may be wrong by this error, and all lack a part that no shift changes.
+        # Each cost may be off by this error, and all lack a part that no shift changes.
         # Loops, because NumPy's functions take seconds to compile.
         lowest, best, candidates = np.inf, 0, 0
         for s in range(shifts):
