@@ -10,6 +10,8 @@ from metatrain_dos.loss import cpu, dispatch
 from metatrain_dos.loss import terms as equations
 
 
+pytestmark = pytest.mark.usefixtures("implementation")
+
 SPACING = OPTIONS["grid_spacing"]
 SEARCH = {"grid_spacing": SPACING, "tail_weight": WEIGHTS["tail_weight"]}
 
@@ -18,12 +20,6 @@ def loss_of(module, *tensors, **options):
     """Compute the loss of each sample with ``equations`` or ``dispatch``."""
     found = module.masked_dos(*tensors, **options)
     return found if module is equations else found.loss
-
-
-@pytest.fixture(autouse=True)
-def compiled():
-    """All tests here compare the compiled loops with torch."""
-    assert cpu.can_run(torch.zeros(1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
@@ -182,17 +178,6 @@ def test_shift_at_the_limits_of_float32(scale):
     *_, shift, _ = cpu.loss_and_gradient(p, t, m, with_gradient=False, **OPTIONS)
     assert torch.equal(shift, equations.best_shift(p, t, m, **SEARCH))
     assert len(set(shift.tolist())) > 1
-
-
-@pytest.mark.parametrize("unusual", ["meta", "half", "parameter"])
-def test_tensors_that_numba_cannot_read(unusual):
-    values = torch.zeros(2, 3)
-    if unusual == "meta":
-        assert not cpu.can_run(values.to("meta"))
-    elif unusual == "half":
-        assert not cpu.can_run(values.half())
-    else:
-        assert cpu.can_run(torch.nn.Parameter(values))
 
 
 @pytest.mark.parametrize("kind", ["root", "relative_root"])

@@ -21,14 +21,6 @@ SEARCH = {"grid_spacing": SPACING, "tail_weight": WEIGHTS["tail_weight"]}
 ROUNDING = {"rtol": 1e-11, "atol": 1e-12}
 
 
-@pytest.fixture(params=["torch", "compiled"])
-def masked_dos(request):
-    """Both implementations of the loss."""
-    if request.param == "torch":
-        return equations.masked_dos
-    return lambda *tensors, **options: dispatch.masked_dos(*tensors, **options).loss
-
-
 CASES = [
     pytest.param({}, id="plain"),
     pytest.param({"components": 2}, id="components"),

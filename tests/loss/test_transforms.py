@@ -15,14 +15,6 @@ from metatrain_dos.loss import terms as equations
 ROUNDING = {"rtol": 1e-11, "atol": 1e-12}
 
 
-@pytest.fixture(params=["torch", "compiled"])
-def masked_dos(request):
-    """Both implementations of the loss."""
-    if request.param == "torch":
-        return equations.masked_dos
-    return lambda *tensors, **options: dispatch.masked_dos(*tensors, **options).loss
-
-
 def gradient(p, t, m):
     leaf = p.clone().requires_grad_()
     loss = equations.masked_dos(leaf, t, m, **OPTIONS).sum()

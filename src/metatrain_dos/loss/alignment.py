@@ -46,11 +46,13 @@ def alignment_costs(
     :return: costs, ``(samples, E + 1)``, float64 if the device has it,
         states\ :sup:`2`/eV, no gradient
     """
+    points = targets.shape[-1]
     with torch.no_grad():
-        costs, _ = _costs_and_rounding(
-            predictions, targets, mask, grid_spacing, tail_weight
-        )
-    return costs
+        costs, _ = _relative_costs(predictions, targets, mask, tail_weight)
+        error = torch.where(mask, predictions[..., :points] - targets, 0)
+        unshifted = torch.trapezoid(error.to(costs.dtype) ** 2, dx=grid_spacing)
+        relative = grid_spacing * (costs - costs[:, :1])
+        return relative + sum_components(unshifted).unsqueeze(1)
 
 
 def best_shift(
@@ -76,12 +78,11 @@ def best_shift(
     if predictions.shape[-1] == targets.shape[-1]:  # nothing to choose from
         return predictions.new_zeros(len(predictions), dtype=torch.int64)
     with torch.no_grad():
-        costs, rounding = _costs_and_rounding(
-            predictions, targets, mask, grid_spacing, tail_weight
-        )
-        tied = costs <= costs.amin(dim=1, keepdim=True) + rounding.unsqueeze(1)
-        # argmax of booleans is the first true
-        return tied.to(torch.uint8).argmax(dim=1)
+        costs, size = _relative_costs(predictions, targets, mask, tail_weight)
+        rounding = TIE_ROUNDINGS * torch.finfo(costs.dtype).eps
+        limit = torch.add(costs.amin(dim=1), size, alpha=rounding)
+        _, first = (costs <= limit.unsqueeze(1)).max(dim=1)
+        return first
 
 
 def window(predictions: Tensor, shift: Tensor, points: int) -> Tensor:
@@ -116,18 +117,16 @@ def fast_fft_size(columns: int) -> int:
         size += 2
 
 
-def _costs_and_rounding(
-    predictions: Tensor,
-    targets: Tensor,
-    mask: Tensor,
-    grid_spacing: float,
-    tail_weight: float,
+def _relative_costs(
+    predictions: Tensor, targets: Tensor, mask: Tensor, tail_weight: float
 ) -> tuple[Tensor, Tensor]:
     """
-    Compute the costs of :func:`alignment_costs` and the size of their rounding errors.
+    Compute the costs of :func:`alignment_costs`, but for a constant of each sample.
 
-    :return: costs ``(samples, E + 1)`` and rounding ``(samples,)``, both float64 where
-        the device has it
+    On a GPU, the number of operations counts here, not their size.
+
+    :return: costs ``(samples, E + 1)``, and the size of the numbers that cancel in them
+        ``(samples,)``, in units of the spacing, both float64 where the device has it
     """
     columns, points = predictions.shape[-1], targets.shape[-1]
     shifts = columns - points + 1
@@ -139,38 +138,32 @@ def _costs_and_rounding(
         costs = predictions.new_zeros(len(predictions), shifts, dtype=dtype)
         return costs, costs[:, 0]
 
-    ends = torch.ones(points, dtype=dtype, device=predictions.device)
-    m = mask * weigh_ends_(ends)
-    # by selection, because NaN and infinity have no place in a product with zero
-    t = torch.where(mask, targets, 0)
-
-    # The costs see differences of p and t alone. Taking their common level away leaves
-    # small numbers, and so small rounding errors, for a flat DOS.
-    tiny = torch.finfo(dtype).tiny
-    level = (m * t).sum(-1, keepdim=True) / m.sum(-1, keepdim=True).clamp(min=tiny)
-    t = t - level  # in the dtype of the level
-    mt = m * t
+    # The costs see differences of p and t alone. Taking a common level away leaves
+    # small numbers, and so small rounding errors, for a flat DOS. By selection, because
+    # NaN and infinity have no place in a product with zero.
+    level = predictions.mean(-1, keepdim=True, dtype=dtype)
     p = predictions - level
-    of_target, of_prediction = torch.stack([m, mt]), torch.stack([p * p, p])
+    t = torch.where(mask, targets, level) - level
+    m_mt = halve_ends_(torch.stack([mask, t]))
+    m_mt = torch.nn.functional.pad(m_mt, (0, columns - points))
+    signals = torch.cat([m_mt, (p * p).unsqueeze(0), p.unsqueeze(0)])
 
     # integral of m (p - t)^2 = (m * pp) - 2 (mt * p) + constant, "*" a correlation
-    m_, mt_ = torch.fft.rfft(of_target, n=size).conj()
-    pp_, p_ = torch.fft.rfft(of_prediction, n=size)
-    spectrum = torch.addcmul(m_ * pp_, mt_, p_, value=-2)
+    spectra = torch.fft.rfft(signals, n=size)
+    products = spectra[:2].conj() * spectra[2:]
+    spectrum = torch.sub(products[0], products[1], alpha=2)
     correlation = torch.fft.irfft(spectrum, n=size)[..., :shifts]
-    constant = (mt * t).sum(-1, keepdim=True)
-    costs = grid_spacing * (correlation + constant)
-    tails = front_tails(predictions[..., :shifts].to(dtype), grid_spacing)
-    costs = costs + tail_weight * tails
+    # integral of p^2 up to each shift, but for half of the first value
+    squares = predictions[..., :shifts].to(dtype).square()
+    tails = torch.sub(squares.cumsum(-1), squares, alpha=0.5)
+    costs = torch.add(correlation, tails, alpha=tail_weight)
 
-    norms = torch.linalg.vector_norm(of_target, dim=-1)
-    norms = norms * torch.linalg.vector_norm(of_prediction, dim=-1)
-    rounding = TIE_ROUNDINGS * torch.finfo(dtype).eps * grid_spacing
-    rounding = rounding * (norms[0] + 2 * norms[1])
-
+    norms = torch.linalg.vector_norm(signals, dim=-1)
+    bounds = norms[:2] * norms[2:]
+    bound = torch.add(bounds[0], bounds[1], alpha=2)
     if costs.dim() > 2:
         costs = costs.flatten(1, -2).sum(1)
-    return costs, sum_components(rounding)
+    return costs, sum_components(bound)
 
 
 @cache
@@ -183,17 +176,7 @@ def _has_float64(device: torch.device) -> bool:
     return True
 
 
-def front_tails(predictions: Tensor, grid_spacing: float) -> Tensor:
-    """
-    Integrate the squared prediction from the first column up to each column.
-
-    :return: ``(samples, ..., columns)``, zero in the first column
-    """
-    tails = torch.cumulative_trapezoid(predictions**2, dx=grid_spacing)
-    return torch.nn.functional.pad(tails, (1, 0))
-
-
-def weigh_ends_(values: Tensor) -> Tensor:
+def halve_ends_(values: Tensor) -> Tensor:
     """
     Weigh integrands for the trapezoidal rule of unit spacing, in place.
 
@@ -201,10 +184,10 @@ def weigh_ends_(values: Tensor) -> Tensor:
 
     :return: ``values``
     """
-    if values.shape[-1] == 1:
+    points = values.shape[-1]
+    if points < 2:
         return values.zero_()
-    values[..., 0].div_(2)
-    values[..., -1].div_(2)
+    values[..., :: points - 1].mul_(0.5)
     return values
 
 

@@ -1,16 +1,18 @@
 r"""
-Compute the loss on a CPU with compiled loops where that is possible, else with torch.
+Compute the loss by the fastest implementation that can do it.
 
 :func:`masked_dos` returns the numbers of :mod:`metatrain_dos.loss.terms`, and the terms
 and shifts besides. The terms of :data:`~metatrain_dos.loss.cpu.KERNELS` are quadratic
 in the prediction, so their gradients are linear and cheap as long as the arrays of the
-forward pass are at hand: :mod:`metatrain_dos.loss.cpu` computes both, structure by
-structure. All other terms, and all of them where that is not possible, are those of
-:mod:`metatrain_dos.loss.terms` with automatic differentiation.
+forward pass are at hand: :mod:`metatrain_dos.loss.cpu` computes both with compiled
+loops, structure by structure, and :mod:`metatrain_dos.loss.closed_form` with few
+operations of torch. All other terms, and all of them where neither is possible, are
+those of :mod:`metatrain_dos.loss.terms` with automatic differentiation.
 """
 
 import functools
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +20,7 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.autograd import forward_ad
 
-from . import cpu
+from . import closed_form, cpu
 from .checks import check_inputs
 from .terms import TERMS, Term, loss_of_structure, weighted_terms
 
@@ -76,15 +78,17 @@ def masked_dos(
     kernels = len(cpu.KERNELS)
     has_kernels = tuple(term.name for term in terms[:kernels]) == cpu.KERNELS
     with_torch = targets.requires_grad or _is_transformed(predictions, targets, mask)
-    if with_torch or not (has_kernels and cpu.can_run(predictions)):
+    usable = (m for m in (cpu, closed_form) if m.can_run(predictions))
+    implementation = next(usable, None) if has_kernels and not with_torch else None
+    if implementation is None:
         found, shift = weighted_terms(
             predictions, targets, mask, weights, grid_spacing=grid_spacing, terms=terms
         )
         total = found.sum(-1)
     else:
         check_inputs(predictions, targets, mask)
-        total, found, shift = _Compiled.apply(
-            predictions, targets, mask, dict(weights), grid_spacing
+        total, found, shift = _ClosedForm.apply(
+            predictions, targets, mask, dict(weights), grid_spacing, implementation
         )
         for term in terms[kernels:]:
             if weight := term.weight(weights):
@@ -114,7 +118,7 @@ def _is_transformed(*tensors: Tensor) -> bool:
     )
 
 
-class _Compiled(torch.autograd.Function):
+class _ClosedForm(torch.autograd.Function):
     """The sum of the terms that have a kernel, with the gradient in closed form."""
 
     @staticmethod
@@ -125,8 +129,9 @@ class _Compiled(torch.autograd.Function):
         mask: Tensor,
         weights: dict[str, float],
         grid_spacing: float,
+        implementation: ModuleType,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        loss, terms, shift, gradient = cpu.loss_and_gradient(
+        loss, terms, shift, gradient = implementation.loss_and_gradient(
             predictions,
             targets,
             mask,
@@ -143,7 +148,7 @@ class _Compiled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, outer: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         if outer is None:  # nothing depends on the loss
-            return None, None, None, None, None
+            return 6 * (None,)
         predictions, targets, mask, gradient = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody wants to differentiate the gradient
             kernels = TERMS[: len(cpu.KERNELS)]
@@ -158,6 +163,6 @@ class _Compiled(torch.autograd.Function):
             (inner,) = torch.autograd.grad(
                 terms.sum(-1), predictions, outer, create_graph=True
             )
-            return inner, None, None, None, None
+            return inner, *5 * (None,)
         per_sample = outer.view(-1, *[1] * (gradient.dim() - 1))
-        return gradient * per_sample, None, None, None, None
+        return gradient * per_sample, *5 * (None,)

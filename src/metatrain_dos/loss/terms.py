@@ -36,7 +36,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .alignment import best_shift, front_tails, per_component, sum_components, window
+from .alignment import best_shift, per_component, sum_components, window
 from .checks import check_inputs
 
 
@@ -94,7 +94,8 @@ def front_tail_term(
     :param grid_spacing: distance between two columns, eV
     :return: ``(samples,)``, states\ :sup:`2`/eV
     """
-    tails = front_tails(predictions, grid_spacing)
+    tails = torch.cumulative_trapezoid(predictions**2, dx=grid_spacing)
+    tails = torch.nn.functional.pad(tails, (1, 0))  # zero in the first column
     return sum_components(tails.gather(-1, per_component(shift, tails)).squeeze(-1))
 
 
