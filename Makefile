@@ -8,8 +8,10 @@ JOBS ?= 2
 SEED ?= 0
 # Options of `make matrix`: other interpreters, releases of torch, and so on.
 MATRIX ?=
+# Options of `make bench-scale`: --number 10000, and so on.
+SCALE ?=
 
-.PHONY: help demo test torture matrix docs dist bench lint format clean
+.PHONY: help demo test torture matrix docs dist bench bench-scale lint format clean
 
 help:
 	@echo "make demo    train on the shipped data, draw predicted against computed DOS"
@@ -19,6 +21,7 @@ help:
 	@echo "make docs    build the site, with its examples, in docs/_build/html"
 	@echo "make dist    build and check the files of a release, in dist"
 	@echo "make bench   time the loss against metatrain's, on one thread"
+	@echo "make bench-scale  time prepare, check, evaluate and predict on many structures"
 	@echo "make lint    check style and types"
 	@echo "make format  apply the style"
 	@echo "make clean   remove the environment and all outputs of the above"
@@ -66,6 +69,9 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_loss.py --output bench
 	$(BIN)/python benchmarks/bench_dos.py
 	$(BIN)/python benchmarks/bench_training.py
+
+bench-scale: $(VENV)/installed
+	$(BIN)/python benchmarks/bench_scale.py $(SCALE)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

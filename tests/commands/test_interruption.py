@@ -15,7 +15,7 @@ from metatrain_dos.data.prepare import cache
 
 def records(work):
     """Count the sources that have been read."""
-    return sum(1 for path in work.glob("cache/*/*") if not path.suffix)
+    return len(cache.find_kept(work / "cache"))
 
 
 class TestInterrupted:

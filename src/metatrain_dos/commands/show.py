@@ -108,7 +108,7 @@ def show(folder: Path, split: str, index: int, output: Path) -> Iterator[str]:
                 f"index: expected the number of a structure in the {split}, got "
                 f"{index}; {folder / SOURCES_FILE} lists them"
             )
-        mask = np.ones_like(sample.target) if sample.mask is None else sample.mask
+        mask = ~np.isnan(sample.target) if sample.mask is None else sample.mask
         targets[name] = sample.target[0], mask[0] > 0.5
         formula = str(sample.atoms.get_chemical_formula())
     row = _find_row(folder, split, index)

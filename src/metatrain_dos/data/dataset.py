@@ -81,7 +81,11 @@ def info_keys(spec: TargetSpec) -> tuple[str, ...]:
 
 
 def dataset_section(
-    file: str, spec: TargetSpec, energy: Sequence[str] = ()
+    file: str,
+    spec: TargetSpec,
+    energy: Sequence[str] = (),
+    *,
+    masks: bool = True,
 ) -> dict[str, Any]:
     """
     Describe a file of training frames as the options file of ``mtt train`` does.
@@ -89,6 +93,8 @@ def dataset_section(
     :param file: name of the extended XYZ or zip file, or of the memory-mapped folder
     :param spec: grid and padding
     :param energy: ``energy``, and ``forces`` and ``stress`` if these are targets, too
+    :param masks: whether the file has masks; if not, targets are NaN where they are
+        false, which is the way of the memory-mapped format
     :return: content of ``training_set`` and its like
     """
     common = {
@@ -98,6 +104,10 @@ def dataset_section(
         "num_subtargets": spec.columns,
     }
     targets = spec.targets
+    extra_data = {
+        f"{target}_mask": {"key": f"{target_key(target)}_mask", "unit": "", **common}
+        for target in targets
+    }
     return {
         "systems": {"read_from": file, "length_unit": "angstrom"},
         "targets": {
@@ -107,14 +117,7 @@ def dataset_section(
             },
             **({"energy": energy_section(energy)} if energy else {}),
         },
-        "extra_data": {
-            f"{target}_mask": {
-                "key": f"{target_key(target)}_mask",
-                "unit": "",
-                **common,
-            }
-            for target in targets
-        },
+        **({"extra_data": extra_data} if masks else {}),
     }
 
 
@@ -139,6 +142,7 @@ def training_options(
     *,
     structures: int | None = None,
     energy: Sequence[str] = (),
+    masks: bool = True,
     architecture: str = "pet",
     model: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
@@ -158,6 +162,7 @@ def training_options(
         they are fewer than the batch size of metatrain, a smaller one is set
     :param energy: results of every structure, with which the energy, and the forces and
         the stress if they are among them, become a second target
+    :param masks: whether the files have masks, as in :func:`dataset_section`
     :param architecture: name of the architecture
     :param model: options of the model that are not the defaults
     :param training: options of the training run that are not the defaults
@@ -194,7 +199,10 @@ def training_options(
                 },
             },
         },
-        **{name: dataset_section(file, spec, energy) for name, file in files.items()},
+        **{
+            name: dataset_section(file, spec, energy, masks=masks)
+            for name, file in files.items()
+        },
     }
 
 
@@ -244,12 +252,13 @@ def write_dataset(
     files = {name: name.removesuffix("_set") + kind.suffix for name in splits}
     for name, calculations in splits.items():
         writer = kind(folder / files[name], keys)
-        for calculation in calculations:
+        for index, calculation in enumerate(calculations):
             frame = training_frame(calculation, spec)
-            writer.write(kind.encode(frame, keys))
+            writer.write(kind.encode([frame], keys, index))
         writer.close()
     structures = len(splits["training_set"]) if "training_set" in splits else None
-    return write_options(folder, spec, files, structures=structures, **options)
+    more = {"structures": structures, "masks": kind.has_masks, **options}
+    return write_options(folder, spec, files, **more)
 
 
 def target_key(target: str) -> str:

@@ -1,13 +1,17 @@
 """Writers of the files from which metatrain reads structures and targets."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import ase
-import ase.io
 import numpy as np
+from ase.io.extxyz import write_xyz
 from ase.stress import voigt_6_to_full_3x3_stress
+
+from .archive import ArchiveWriter, pack
+from .disk_dataset import array_bytes, system_bytes, tensor_map_bytes
 
 
 class Writer(Protocol):
@@ -15,17 +19,21 @@ class Writer(Protocol):
     Write structures one after another.
 
     A structure carries its targets and masks in its info, padded, ``(columns,)`` each,
-    and energy, forces and stress in its calculator. ``encode`` may run in another
-    process; ``write`` is then called in the order of the file.
+    and energy, forces and stress in its calculator. ``encode`` does all the work for
+    some structures that follow each other in the file, in any process; ``write`` is
+    then called in the order of the file.
     """
 
     suffix: ClassVar[str]
     in_memory: ClassVar[bool]
+    has_masks: ClassVar[bool]
 
     def __init__(self, path: Path, keys: tuple[str, ...]) -> None: ...
 
     @staticmethod
-    def encode(frame: ase.Atoms, keys: tuple[str, ...]) -> Any: ...
+    def encode(
+        frames: Sequence[ase.Atoms], keys: tuple[str, ...], first: int
+    ) -> Any: ...
 
     def write(self, encoded: Any) -> None: ...
 
@@ -42,19 +50,28 @@ class ExtxyzWriter:
 
     suffix: ClassVar[str] = ".xyz"
     in_memory: ClassVar[bool] = True
+    has_masks: ClassVar[bool] = True
 
     def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
         self._file = path.open("w", encoding="utf-8")
 
     @staticmethod
-    def encode(frame: ase.Atoms, keys: tuple[str, ...]) -> str:
-        """Format one structure."""
+    def encode(frames: Sequence[ase.Atoms], keys: tuple[str, ...], first: int) -> str:
+        """Format some structures."""
         text = io.StringIO()
-        ase.io.write(text, frame, format="extxyz")
+        for frame in frames:
+            for key in keys:
+                values = frame.info.get(key)
+                # ASE would write the same, number by number, in four times the time.
+                if isinstance(values, np.ndarray) and values.ndim == 1:
+                    is_bool = values.dtype == bool
+                    words = np.where(values, "T", "F") if is_bool else values
+                    frame.info[key] = " ".join(map(str, words.tolist()))
+            write_xyz(text, frame)
         return text.getvalue()
 
     def write(self, encoded: str) -> None:
-        """Write one structure."""
+        """Write some structures."""
         self._file.write(encoded)
 
     def close(self) -> None:
@@ -66,86 +83,58 @@ class DiskDatasetWriter:
     """
     Write metatrain's ``DiskDataset``: one zip file, read structure by structure.
 
+    There are no masks, as in :class:`MemmapWriter`.
+
     :param path: file to write
     :param keys: targets, masks and further results of every structure
     """
 
     suffix: ClassVar[str] = ".zip"
     in_memory: ClassVar[bool] = False
+    has_masks: ClassVar[bool] = False
 
     def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
-        from metatrain.utils.data.writers import DiskDatasetWriter as MetatrainWriter
-
-        self._writer = MetatrainWriter(path)
-        self._keys = keys
+        self._archive = ArchiveWriter(path.open("wb"))
+        self._atoms: list[int] = []
 
     @staticmethod
-    def encode(frame: ase.Atoms, keys: tuple[str, ...]) -> ase.Atoms:
-        """Keep the structure: it becomes tensors only where torch is loaded anyway."""
-        return frame
+    def encode(
+        frames: Sequence[ase.Atoms], keys: tuple[str, ...], first: int
+    ) -> tuple[bytes, bytes, list[int]]:
+        """Make the members of some structures, and note their numbers of atoms."""
+        members = {}
+        for index, frame in enumerate(frames, first):
+            members[f"{index}/system.mta"] = system_bytes(frame)
+            for key in _without_masks(keys):
+                if key in ("forces", "stress"):
+                    continue
+                more = _gradients(frame, keys) if key == "energy" else {}
+                content = tensor_map_bytes(index, key, _result(frame, key), **more)
+                # metatrain wants that in an array of bytes.
+                array = array_bytes(np.frombuffer(content, np.uint8))
+                members[f"{index}/{key}.mts"] = array
+        return *pack(members), [len(frame) for frame in frames]
 
-    def write(self, encoded: ase.Atoms) -> None:
-        """Write one structure."""
-        import torch
-        from metatensor.torch import Labels, TensorBlock, TensorMap
-        from metatomic.torch import systems_to_torch
-
-        results = [key for key in self._keys if key not in ("forces", "stress")]
-        maps = {}
-        for key in results:
-            values = torch.tensor(_result(encoded, key), dtype=torch.float64)
-            # The properties of a mask carry the name of the mask.
-            block = TensorBlock(
-                values=values.reshape(1, -1),
-                samples=Labels.range("system", 1),
-                components=[],
-                properties=Labels.range(key, values.numel()),
-            )
-            if key == "energy":
-                self._add_gradients(block, encoded)
-            maps[key] = TensorMap(Labels.single(), [block])
-        self._writer.write([systems_to_torch(encoded, dtype=torch.float64)], maps)
+    def write(self, encoded: tuple[bytes, bytes, list[int]]) -> None:
+        """Write some structures."""
+        content, records, atoms = encoded
+        self._archive.add(content, records)
+        self._atoms += atoms
 
     def close(self) -> None:
         """Finish the file."""
-        self._writer.finish()
-
-    def _add_gradients(self, block: Any, frame: ase.Atoms) -> None:
-        """Add forces and stress to the energy, where all structures have them."""
-        import torch
-        from metatensor.torch import Labels, TensorBlock
-
-        gradients = {}
-        if "forces" in self._keys:
-            atoms = torch.arange(len(frame))
-            samples = torch.stack([atoms * 0, atoms], dim=1)
-            gradients["positions"] = (
-                -_result(frame, "forces")[None],
-                Labels(["sample", "atom"], samples),
-                ["xyz"],
-            )
-        if "stress" in self._keys:
-            gradients["strain"] = (
-                _result(frame, "stress")[None, None] * frame.cell.volume,
-                Labels.range("sample", 1),
-                ["xyz_1", "xyz_2"],
-            )
-        for name, (values, labels, axes) in gradients.items():
-            shape = (len(labels), *[3] * len(axes), 1)
-            gradient = TensorBlock(
-                values=torch.tensor(values, dtype=torch.float64).reshape(shape),
-                samples=labels,
-                components=[Labels.range(axis, 3) for axis in axes],
-                properties=block.properties,
-            )
-            block.add_gradient(name, gradient)
+        # What metatrain needs for batches that are limited in their number of atoms
+        atoms = array_bytes(np.array(self._atoms, dtype=np.int64))
+        self._archive.add(*pack({"metadata/atom_counts.npy": atoms}))
+        self._archive.close()
 
 
 class MemmapWriter:
     """
     Write metatrain's memory-mapped data set: a folder of arrays, the fastest to read.
 
-    Numbers are single precision, as that format wants them.
+    Numbers are single precision, as that format wants them. A mask of ones and zeros
+    would take as much space as its target, so the target is NaN where it is false.
 
     :param path: folder to write
     :param keys: targets, masks and further results of every structure
@@ -153,37 +142,71 @@ class MemmapWriter:
 
     suffix: ClassVar[str] = ""
     in_memory: ClassVar[bool] = False
+    has_masks: ClassVar[bool] = False
 
     def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
         path.mkdir()
         self._path = path
-        self._atoms = [0]
         self._files = {
-            name: (path / f"{name}.bin").open("wb") for name in ("x", "a", "c", *keys)
+            name: (path / f"{name}.bin").open("wb")
+            for name in ("x", "a", "c", *_without_masks(keys))
         }
+        self._atoms = [np.zeros(1, dtype=np.int64)]
 
     @staticmethod
-    def encode(frame: ase.Atoms, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """Convert one structure to arrays."""
+    def encode(
+        frames: Sequence[ase.Atoms], keys: tuple[str, ...], first: int
+    ) -> dict[str, np.ndarray]:
+        """Convert some structures to arrays; ``atoms`` has their numbers of atoms."""
+        rows = [
+            {
+                "x": frame.positions.astype(np.float32),
+                "a": frame.numbers.astype(np.int32),
+                "c": frame.cell.array.astype(np.float32),
+                **{
+                    key: _result(frame, key).astype(np.float32).reshape(-1)
+                    for key in _without_masks(keys)
+                },
+            }
+            for frame in frames
+        ]
         return {
-            "x": frame.positions.astype(np.float32),
-            "a": frame.numbers.astype(np.int32),
-            "c": frame.cell.array.astype(np.float32),
-            **{key: _result(frame, key).astype(np.float32) for key in keys},
+            "atoms": np.array([len(frame) for frame in frames]),
+            **{name: np.concatenate([row[name] for row in rows]) for name in rows[0]},
         }
 
     def write(self, encoded: dict[str, np.ndarray]) -> None:
-        """Write one structure."""
+        """Write some structures."""
         for name, file in self._files.items():
             file.write(encoded[name].tobytes())
-        self._atoms.append(self._atoms[-1] + len(encoded["a"]))
+        self._atoms.append(encoded["atoms"])
 
     def close(self) -> None:
         """Finish the folder."""
         for file in self._files.values():
             file.close()
-        np.save(self._path / "ns.npy", len(self._atoms) - 1)
-        np.save(self._path / "na.npy", np.array(self._atoms, dtype=np.int64))
+        ends = np.concatenate(self._atoms).cumsum()
+        np.save(self._path / "ns.npy", len(ends) - 1)
+        np.save(self._path / "na.npy", ends)
+
+
+def _without_masks(keys: tuple[str, ...]) -> list[str]:
+    """Select the keys that are no mask of another one."""
+    return [
+        key
+        for key in keys
+        if not (key.endswith("_mask") and key.removesuffix("_mask") in keys)
+    ]
+
+
+def _gradients(frame: ase.Atoms, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Find the gradients of the energy, where all structures have them."""
+    found = {}
+    if "forces" in keys:
+        found["forces"] = _result(frame, "forces")
+    if "stress" in keys:
+        found["strain"] = _result(frame, "stress") * frame.cell.volume
+    return found
 
 
 def find_result(atoms: ase.Atoms, key: str) -> np.ndarray | None:
@@ -208,9 +231,10 @@ def find_result(atoms: ase.Atoms, key: str) -> np.ndarray | None:
 
 
 def _result(atoms: ase.Atoms, key: str) -> np.ndarray:
-    value = find_result(atoms, key)
+    """Find what all structures have, with NaN where a target is not trusted."""
+    value, mask = find_result(atoms, key), atoms.info.get(f"{key}_mask")
     assert value is not None  # the index knows that all structures have it
-    return value
+    return value if mask is None else np.where(mask, value, np.nan)
 
 
 DATASET_FORMATS: dict[str, type[Writer]] = {

@@ -1,5 +1,6 @@
 """Show how far something is."""
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,6 +9,8 @@ from tqdm import tqdm
 
 # Seconds that something takes before anything is shown.
 PATIENCE = 2.0
+# Seconds between two lines in a file, where no line replaces an earlier one.
+PAUSE = 60.0
 
 
 def progress(
@@ -22,6 +25,14 @@ def progress(
     :param total: number of items, where it is known
     :return: the items, or the bar, which is a context manager
     """
+    pause = 0.1 if sys.stderr.isatty() else PAUSE
     return tqdm(
-        items, desc=verb, unit=f" {unit}", total=total, delay=PATIENCE, leave=False
+        items,
+        desc=verb,
+        unit=f" {unit}",
+        total=total,
+        delay=PATIENCE,
+        mininterval=pause,
+        maxinterval=max(pause, 10.0),
+        leave=False,
     )

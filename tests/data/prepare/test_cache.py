@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from helpers.paths import OUTPUTS, STRUCTURES
 
 from metatrain_dos.data.prepare import cache_format
-from metatrain_dos.data.prepare.cache import load, read_sources
+from metatrain_dos.data.prepare.cache import find_kept, load, read_sources
 from metatrain_dos.data.readers import read_calculations, read_extxyz
 
 
@@ -34,11 +34,24 @@ def assert_same(one, other):
     assert one.n_electrons == other.n_electrons
 
 
+def load_from(cache, summary, offset):
+    with (cache / summary.record).open("rb") as file:
+        return load(file, offset)
+
+
+def read(source, cache, labels=()):
+    """Read a source as a run does, which knows of the runs before it."""
+    kept = find_kept(cache).get(str(source))
+    (summary,) = read_sources([(str(source), kept)], cache, labels, 0.3)
+    return summary
+
+
 def test_names_that_are_no_text(tmp_path):
     path = tmp_path / os.fsdecode(b"\xff\n.xyz")
     path.write_bytes(STRUCTURES.read_bytes())
-    [summary] = read_sources([str(path)], tmp_path / "cache", (), 0.3)
+    summary = read(path, tmp_path / "cache")
     assert summary.error is None and len(summary.rows) == 224
+    assert find_kept(tmp_path / "cache").keys() == {str(path)}
 
 
 @pytest.mark.parametrize(
@@ -68,13 +81,14 @@ def test_several_in_a_file_with_more_than_is_needed(tmp_path):
         for calculation in calculations:
             offsets.append(file.tell())
             cache_format.dump(calculation, file)
-    for i in (3, 0, 2):
-        assert_same(load(tmp_path, "several", offsets[i]), calculations[i])
+    with path.open("rb") as file:
+        for i in (3, 0, 2):
+            assert_same(load(file, offsets[i]), calculations[i])
 
 
 def test_summaries(tmp_path):
     labels = ("material", "formula", "folder", "nothing")
-    (summary,) = read_sources([str(STRUCTURES)], tmp_path, labels, 0.3)
+    summary = read(STRUCTURES, tmp_path, labels)
     calculations = list(read_extxyz(STRUCTURES))
     rows = summary.rows
     assert summary.error is None and len(rows) == len(calculations)
@@ -82,7 +96,7 @@ def test_summaries(tmp_path):
     for row, values, calculation in zip(
         rows, summary.labels, calculations, strict=True
     ):
-        assert_same(load(tmp_path, summary.record, row["offset"]), calculation)
+        assert_same(load_from(tmp_path, summary, row["offset"]), calculation)
         assert row["atoms"] == len(calculation.atoms)
         assert row["lowest"] == calculation.eigenvalues.min()
         assert row["electrons"] == calculation.n_electrons
@@ -97,13 +111,37 @@ def test_a_changed_source_has_another_record(tmp_path):
     source = tmp_path / "some.xyz"
     source.write_text(STRUCTURES.read_text())
     cache = tmp_path / "cache"
-    (first,) = read_sources([str(source)], cache, (), 0.3)
-    (same,) = read_sources([str(source)], cache, (), 0.3)
+    first, same = read(source, cache), read(source, cache)
     os.utime(source, (0, 0))
-    (other,) = read_sources([str(source)], cache, (), 0.3)
+    other = read(source, cache)
     assert first.record == same.record != other.record
+    assert first.rows.tobytes() == same.rows.tobytes() == other.rows.tobytes()
 
 
 def test_a_source_that_vanishes(tmp_path):
-    (summary,) = read_sources([str(tmp_path / "gone.xml")], tmp_path, (), 0.3)
+    summary = read(tmp_path / "gone.xml", tmp_path / "cache")
     assert "No such file" in summary.error and len(summary.rows) == 0
+    assert not any((tmp_path / "cache").iterdir())
+
+
+def test_many_sources_are_in_one_record(tmp_path):
+    """A faulty one among them is read again, and the others are not."""
+    cache, sources = tmp_path / "cache", []
+    for i in range(3):
+        sources.append(tmp_path / f"{i}.xyz")
+        sources[-1].write_text(STRUCTURES.read_text()[: -100 if i == 1 else None])
+    summaries = read_sources([(str(each), None) for each in sources], cache, (), 0.3)
+    assert [each.error is None for each in summaries] == [True, False, True]
+    assert len(list(cache.iterdir())) == 1
+    wanted = list(read_extxyz(STRUCTURES))
+    for summary in summaries:
+        number = len(summary.rows)
+        assert number == len(wanted) - (summary.error is not None)
+        found = load_from(cache, summary, summary.rows["offset"][-1])
+        assert_same(found, wanted[number - 1])
+    assert find_kept(cache).keys() == {str(sources[0]), str(sources[2])}
+    sources[1].write_text(STRUCTURES.read_text())
+    again = [read(source, cache) for source in sources]
+    records = {each.record for each in summaries}
+    assert [each.record in records for each in again] == [True, False, True]
+    assert all(len(each.rows) == len(wanted) for each in again)

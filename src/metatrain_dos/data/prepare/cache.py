@@ -1,17 +1,18 @@
 """
 Keep calculations that have been read, so that no run reads a source twice.
 
-Each source has one record in the cache: all its calculations, one after another. A
-record appears under its name only when it is complete.
+The calculations of some sources that are read together are in one record, one after
+another, and then an index. A record appears under its name only when it is complete.
 """
 
 import hashlib
+import json
 import os
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from ase.formula import Formula
@@ -26,8 +27,8 @@ from ..writers import find_result
 from . import cache_format
 
 
-# Part of the name of every record: a new version makes old records invisible.
-RECORD_VERSION = f"2 {__version__}"
+# Part of the state of every source: a new version makes old records invisible.
+RECORD_VERSION = f"3 {__version__}"
 
 ROW = np.dtype(
     [
@@ -59,6 +60,9 @@ highest ``occupied`` state and ``neutral`` level, eV; ``electrons`` and those
 ``missing`` up to the Fermi level.
 """
 
+# Bytes at the end of a record that tell the size of its index.
+INDEX_SIZE = 8
+
 PRINTED_DIGITS = 4
 """Decimals of eigenvalues (eV) in the text output of VASP and Quantum ESPRESSO."""
 
@@ -78,7 +82,7 @@ class SourceSummary:
     The content of a source.
 
     :param source: path
-    :param record: name of its record in the cache
+    :param record: name of the record in the cache that it is in
     :param rows: one row of :data:`ROW` for each calculation, ``(calculations,)``
     :param labels: values of the labels for each calculation
     :param error: reason why all or the rest of the source cannot be read
@@ -91,79 +95,136 @@ class SourceSummary:
     error: str | None = None
 
 
+class Kept(NamedTuple):
+    """
+    A source that an earlier run has read to its end.
+
+    :param state: state in which it was
+    :param record: name of the record that it is in
+    :param start: position of its first calculation
+    :param end: position after the last one
+    """
+
+    state: str
+    record: str
+    start: int
+    end: int
+
+
+def find_kept(cache: Path) -> dict[str, Kept]:
+    """
+    Find the sources that earlier runs have read.
+
+    :param cache: folder of the records
+    :return: path of each source -> where it is
+    """
+    kept = {}
+    for path in cache.glob("*.record"):
+        with path.open("rb") as file:
+            file.seek(-INDEX_SIZE, os.SEEK_END)
+            size = int.from_bytes(file.read(INDEX_SIZE), "little")
+            file.seek(-INDEX_SIZE - size, os.SEEK_END)
+            for source, state, start, end in json.loads(file.read(size)):
+                kept[source] = Kept(state, path.name, start, end)
+    return kept
+
+
 def read_sources(
-    sources: Sequence[str],
+    sources: Sequence[tuple[str, Kept | None]],
     cache: Path,
     labels: tuple[str, ...],
     smearing: float,
 ) -> list[SourceSummary]:
     """
-    Read sources into the cache, unless they are there.
+    Read sources into one record of the cache, unless they are in another.
 
-    :param sources: paths
+    :param sources: paths, each with what an earlier run has kept of it
     :param cache: folder of the records
     :param labels: labels of each calculation: one of :data:`LABELS`, ``formula``,
         ``folder``, or a key of the info of its structure
     :param smearing: width of the Gaussians with which neutral levels are found, eV
     :return: their content, in the order of the sources
     """
-    return [_read_source(source, cache, labels, smearing) for source in sources]
+    cache.mkdir(parents=True, exist_ok=True)
+    record = f"{uuid.uuid4().hex}.record"  # another machine may be at the same sources
+    part = cache / f"{record}.part"
+    summaries = []
+    read = []
+    try:
+        with part.open("wb") as file:
+            for source, kept in sources:
+                try:
+                    state = _state(source)
+                except OSError as error:
+                    rows = np.empty(0, ROW)
+                    summaries.append(SourceSummary(source, "", rows, [], str(error)))
+                    continue
+                if kept is None or kept.state != state:
+                    start, found = file.tell(), _read(source, file)
+                    summary = _summarize(source, record, found, labels, smearing)
+                    # The next run reads a faulty one again: it may have been mended.
+                    if summary.error is None:
+                        read.append((source, state, start, file.tell()))
+                else:
+                    found = _load_all(cache, kept)
+                    summary = _summarize(source, kept.record, found, labels, smearing)
+                summaries.append(summary)
+            is_empty = file.tell() == 0
+            index = json.dumps(read).encode()
+            file.write(index + len(index).to_bytes(INDEX_SIZE, "little"))
+        if not is_empty:
+            part.replace(cache / record)
+    finally:
+        part.unlink(missing_ok=True)
+    return summaries
 
 
-def load(cache: Path, record: str, offset: int) -> Calculation:
+def load(file: BinaryIO, offset: int) -> Calculation:
     """
     Load one calculation.
 
-    :param cache: folder of the records
-    :param record: name of the record
+    :param file: a record of the cache, open for reading bytes
     :param offset: position in the record
     :return: the calculation
     """
-    with (cache / record).open("rb") as file:
-        file.seek(offset)
-        return cache_format.load(file)
+    file.seek(offset)
+    return cache_format.load(file)
 
 
-def _read_source(
-    source: str, cache: Path, labels: tuple[str, ...], smearing: float
+def _summarize(
+    source: str,
+    record: str,
+    found: Iterator[tuple[int, Calculation]],
+    labels: tuple[str, ...],
+    smearing: float,
 ) -> SourceSummary:
-    """Read one source into the cache, unless it is there."""
-    try:
-        record = _record_name(source)
-    except OSError as error:
-        return SourceSummary(source, "", np.empty(0, ROW), [], str(error))
-    path = cache / record
-    failure = None
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{uuid.uuid4().hex}")  # another machine may be at it
-        with part.open("wb") as file:
-            failure = _dump_all(source, file)
-        if failure is not None:
-            # The next run reads it again, as the file may have been mended.
-            record = f"{record}.incomplete"
-            path = cache / record
-        os.replace(part, path)
-
+    """Describe the calculations of a source, each with its position in a record."""
     rows: list[tuple[Any, ...]] = []
     values = []
-    with path.open("rb") as file:
-        end = os.fstat(file.fileno()).st_size
-        while (offset := file.tell()) < end:
-            calculation = cache_format.load(file)
+    failure = None
+    try:
+        for offset, calculation in found:
             rows.append((0, len(rows), offset, *_numbers(calculation, smearing)))
             values.append(tuple(_label(calculation, name, source) for name in labels))
+    except _UnreadableError as error:
+        failure = str(error)
     return SourceSummary(source, record, np.array(rows, ROW), values, failure)
 
 
-def _dump_all(source: str, file: BinaryIO) -> str | None:
-    """Write all readable calculations of a source; return why the rest is missing."""
-    try:
-        for calculation in _readable(source):
-            cache_format.dump(calculation, file)
-    except _UnreadableError as error:
-        return str(error)
-    return None
+def _read(source: str, file: BinaryIO) -> Iterator[tuple[int, Calculation]]:
+    """Read a source, and write its calculations, each at a position, to a record."""
+    for calculation in _readable(source):
+        offset = file.tell()
+        cache_format.dump(calculation, file)
+        yield offset, calculation
+
+
+def _load_all(cache: Path, kept: Kept) -> Iterator[tuple[int, Calculation]]:
+    """Load the calculations of a source, with their positions in its record."""
+    with (cache / kept.record).open("rb") as file:
+        file.seek(kept.start)
+        while (offset := file.tell()) < kept.end:
+            yield offset, cache_format.load(file)
 
 
 class _UnreadableError(Exception):
@@ -183,8 +244,8 @@ def _readable(source: str) -> Iterator[Calculation]:
         raise _UnreadableError(f"{kind}{reason}") from error
 
 
-def _record_name(source: str) -> str:
-    """Name the record of a source in its present state."""
+def _state(source: str) -> str:
+    """Name the present state of a source."""
     if os.path.isdir(source):
         files = sorted(entry.path for entry in os.scandir(source) if entry.is_file())
     else:
@@ -193,9 +254,7 @@ def _record_name(source: str) -> str:
     content = [RECORD_VERSION, source]
     content += [f"{name} {stat.st_mtime_ns} {stat.st_size}" for name, stat in stats]
     # Names of files need not be text.
-    digest = hashlib.sha256(os.fsencode("\n".join(content))).hexdigest()[:24]
-    # A folder of a million files is slow on many file systems.
-    return f"{digest[:2]}/{digest[2:]}"
+    return hashlib.sha256(os.fsencode("\n".join(content))).hexdigest()[:24]
 
 
 def _numbers(calculation: Calculation, smearing: float) -> tuple[Any, ...]:

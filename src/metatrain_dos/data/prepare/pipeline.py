@@ -1,11 +1,13 @@
 """From sources to an index, and from an index to the files of a data set."""
 
 import csv
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,15 +15,19 @@ from ...utils.progress import progress
 from ..dataset import SPLITS, info_keys, training_frame, write_options
 from ..target_spec import TargetSpec
 from ..writers import DATASET_FORMATS
-from .cache import LABELS, load, read_sources
+from .cache import LABELS, find_kept, load, read_sources
 from .index import Index
 from .workers import Workers, ordered_map
 
 
 Item = TypeVar("Item")
 
-# Sources, and structures, that a worker is given at a time.
-SOURCES_AT_A_TIME = 8
+# Most sources, and enough bytes of them, that a worker reads at a time into one file of
+# the cache: the more, the fewer small files, and the less, the fairer the shares.
+SOURCES_AT_A_TIME = 100
+BYTES_AT_A_TIME = 8_000_000
+# Shares of each worker at least, if there are few sources.
+SHARES = 4
 STRUCTURES_AT_A_TIME = 32
 
 SOURCES_FILE = "sources.csv"
@@ -54,7 +60,12 @@ def read_all(
     index = Index(names)
     read = partial(read_sources, cache=cache, labels=names, smearing=smearing)
     with progress("read", "file", total=len(sources)) as bar:
-        batches = _batches(sources, SOURCES_AT_A_TIME)
+        kept = find_kept(cache)
+        most = min(len(sources) // (SHARES * workers.calls), SOURCES_AT_A_TIME)
+        batches = (
+            [(source, kept.get(source)) for source in batch]
+            for batch in _shares(sources, max(most, 1))
+        )
         for summaries in ordered_map(read, batches, workers):
             for summary in summaries:
                 index.add(summary)
@@ -120,29 +131,20 @@ def write_splits(
         for name, count in counts.items()
         if count
     }
-    writers = {name: kind(folder / file, keys) for name, file in files.items()}
+    writers = {
+        number: kind(folder / files[name], keys)
+        for number, name in enumerate(SPLITS)
+        if name in files
+    }
     encode = partial(_encode, cache=cache, spec=spec, format=format, keys=keys)
     chosen = np.flatnonzero(split_of >= 0)
-    numbers = dict.fromkeys(files, 0)
-    with (
-        progress("write", "structure", total=len(chosen)) as bar,
-        (folder / SOURCES_FILE).open("w", encoding="utf-8", newline="") as stream,
-    ):
-        table = csv.writer(stream)
-        table.writerow(["split", "index", "source", "number"])
-        places = (_place(index, int(i)) for i in chosen)
-        batches = _batches(places, STRUCTURES_AT_A_TIME)
-        encoded = (
-            each for batch in ordered_map(encode, batches, workers) for each in batch
-        )
-        for i, structure in zip(chosen, encoded, strict=True):
-            name = SPLITS[split_of[i]]
-            writers[name].write(structure)
-            source, number = index.where(int(i))
-            source = source.encode("utf-8", "backslashreplace").decode()
-            table.writerow([name, numbers[name], source, number])
-            numbers[name] += 1
-            bar.update()
+    places = _places(index, chosen, split_of, folder / SOURCES_FILE)
+    batches = _batches(places, STRUCTURES_AT_A_TIME)
+    with progress("write", "structure", total=len(chosen)) as bar:
+        for groups in ordered_map(encode, batches, workers):
+            for number, structures, encoded in groups:
+                writers[number].write(encoded)
+                bar.update(structures)
     for writer in writers.values():
         writer.close()
     write_options(
@@ -150,6 +152,7 @@ def write_splits(
         spec,
         files,
         structures=counts["training_set"],
+        masks=kind.has_masks,
         energy=results if energy else (),
     )
 
@@ -167,30 +170,75 @@ def common_results(index: Index, used: np.ndarray) -> tuple[str, ...]:
     return tuple(name for name in found[0] if all(name in others for others in found))
 
 
-def _place(index: Index, structure: int) -> tuple[str, int, str]:
-    """Find the record of a structure, its position there, and its source."""
-    row = index.rows[structure]
-    source, number = index.where(structure)
-    return index.records[row["record"]], int(row["offset"]), f"{source}@{number}"
+class Place(NamedTuple):
+    """Where a structure goes to in the data set, and where it is in the cache."""
+
+    split: int
+    number: int
+    record: str
+    offset: int
+    source: str
+
+
+def _places(
+    index: Index, chosen: np.ndarray, split_of: np.ndarray, table: Path
+) -> Iterator[Place]:
+    """Number the structures of each split, and list their sources in a table."""
+    numbers = [0] * len(SPLITS)
+    with table.open("w", encoding="utf-8", newline="") as stream:
+        lines = csv.writer(stream)
+        lines.writerow(["split", "index", "source", "number"])
+        rows = index.rows[chosen]
+        for split, row in zip(split_of[chosen].tolist(), rows, strict=True):
+            record, number = int(row["record"]), int(row["number"])
+            source = index.sources[record]
+            source = source.encode("utf-8", "backslashreplace").decode()
+            lines.writerow([SPLITS[split], numbers[split], source, number])
+            yield Place(
+                split,
+                numbers[split],
+                index.records[record],
+                int(row["offset"]),
+                f"{source}@{number}",
+            )
+            numbers[split] += 1
 
 
 def _encode(
-    places: list[tuple[str, int, str]],
+    places: list[Place],
     cache: Path,
     spec: TargetSpec,
     format: str,
     keys: tuple[str, ...],
-) -> list[Any]:
-    """Encode some structures for the writer."""
-    encoded = []
-    for record, offset, source in places:
-        frame = training_frame(load(cache, record, offset), spec)
-        # A structure from another data set keeps its first source.
-        frame.info.setdefault(
-            "source", source.encode("utf-8", "backslashreplace").decode()
-        )
-        encoded.append(DATASET_FORMATS[format].encode(frame, keys))
-    return encoded
+) -> list[tuple[int, int, Any]]:
+    """Encode some structures: the number of a split, of its structures, and these."""
+    groups: dict[int, list[Any]] = {}
+    for record, some in groupby(places, lambda place: place.record):
+        with (cache / record).open("rb") as file:
+            for place in some:
+                frame = training_frame(load(file, place.offset), spec)
+                # A structure from another data set keeps its first source.
+                frame.info.setdefault("source", place.source)
+                groups.setdefault(place.split, [place.number]).append(frame)
+    return [
+        (split, len(frames), DATASET_FORMATS[format].encode(frames, keys, first))
+        for split, (first, *frames) in groups.items()
+    ]
+
+
+def _shares(sources: list[str], most: int) -> Iterator[list[str]]:
+    """Take some sources at a time, fewer if they are large."""
+    share: list[str] = []
+    size = 0
+    for source in sources:
+        share.append(source)
+        with suppress(OSError):  # which the worker meets, too
+            size += os.path.getsize(source)
+        if len(share) == most or size >= BYTES_AT_A_TIME:
+            yield share
+            share, size = [], 0
+    if share:
+        yield share
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
