@@ -6,7 +6,6 @@ import pytest
 from helpers.calculations import crystal, made_up
 from helpers.prepare import prepare
 from helpers.processes import mtt
-from helpers.training import TINY_PET
 from omegaconf import OmegaConf
 
 
@@ -61,7 +60,6 @@ def test_energy_and_dos_train_together(tmp_path, frames, format):
     options = OmegaConf.load(folder / "options.yaml")
     target = options.training_set.targets.energy
     assert target.forces.key == "forces" and target.stress.key == "stress"
-    options.architecture.model = TINY_PET  # the default takes minutes
     options.architecture.training.num_epochs = 1
     OmegaConf.save(options, folder / "options.yaml")
     status, log = mtt("train", "options.yaml", folder=folder)

@@ -11,7 +11,6 @@ import pytest
 from helpers.paths import STRUCTURES
 from helpers.prepare import contents, copies, prepare, report
 from helpers.processes import mtt
-from helpers.training import TINY_PET
 from omegaconf import OmegaConf
 
 from metatrain_dos.data.dataset import TargetSpec
@@ -140,7 +139,6 @@ class TestTraining:
         more = ("--format", format, "--seed", 4, *more)
         prepare(tmp_path / "outputs", "-o", folder, *more)
         options = OmegaConf.load(folder / "options.yaml")
-        options.architecture.model = TINY_PET  # the default takes minutes
         options.architecture.training.num_epochs = 1
         OmegaConf.save(options, folder / "options.yaml")
         status, log = mtt("train", "options.yaml", folder=folder)

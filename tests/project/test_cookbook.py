@@ -48,12 +48,13 @@ def prepare(folder, line):
     """
     Run a command line of the page in this process, on one core.
 
-    There are too few families to keep them together.
+    There are too few families to keep them together, and the tiny model is a PET.
     """
     [words] = commands(line)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        main([*words[1:], "--workers", "1", "--group-by", "none"])
+        more = ["--workers", "1", "--group-by", "none", "--architecture", "pet"]
+        main([*words[1:], *more])
 
 
 def shell(recipe, number=0):

@@ -123,7 +123,7 @@ def prepare(options: PrepareOptions) -> Report:
             if not options.keep_duplicates:
                 used &= best == np.arange(len(used))
             related, split_of, grouping = _split(options, fractions, index, used)
-            write_splits(
+            recipe = write_splits(
                 made,
                 index,
                 split_of,
@@ -132,6 +132,7 @@ def prepare(options: PrepareOptions) -> Report:
                 workers,
                 format=options.format,
                 energy=options.energy,
+                architecture=options.architecture,
             )
         report = Report(
             index,
@@ -143,6 +144,7 @@ def prepare(options: PrepareOptions) -> Report:
             spec,
             problems,
             found.unread,
+            recipe,
             tolerance=options.tolerance,
             format=options.format,
         )

@@ -25,7 +25,7 @@ DEFAULT_SPACING = 0.05
 # square of a running integral grows with the length of the energy axis.
 RECOMMENDED_INT_WEIGHT = 0.01
 """Weight of the cumulative term around which the training runs of
-``benchmarks/bench_trainings.py`` come out best."""
+``benchmarks/bench_losses.py`` come out best."""
 
 LOSS_TYPES = ("masked_dos", "metatrain-dos::masked_dos")
 """Both keys of the loss; no other package can take the second one."""

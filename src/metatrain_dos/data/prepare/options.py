@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..recipe import Architecture
+
 
 @dataclass(frozen=True)
 class PrepareOptions:
@@ -31,6 +33,7 @@ class PrepareOptions:
     group_by: str | None = None
     stratify_by: str | None = None
     energy: bool = False
+    architecture: Architecture = "soap_bpnn"
     format: str = "xyz"
     workers: int = 1
     scheduler: str | None = None

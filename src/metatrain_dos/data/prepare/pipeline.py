@@ -13,6 +13,7 @@ import numpy as np
 
 from ...utils.progress import progress
 from ..dataset import SPLITS, info_keys, training_frame, write_options
+from ..recipe import Architecture, Recipe, choose_recipe
 from ..target_spec import TargetSpec
 from ..writers import DATASET_FORMATS
 from .cache import LABELS, find_kept, load, read_sources
@@ -95,7 +96,8 @@ def write_splits(
     *,
     format: str,
     energy: bool,
-) -> None:
+    architecture: Architecture,
+) -> Recipe:
     """
     Write the files of a data set.
 
@@ -107,6 +109,8 @@ def write_splits(
     :param workers: workers
     :param format: one of :data:`~metatrain_dos.data.writers.DATASET_FORMATS`
     :param energy: whether the options file has the energy as a second target
+    :param architecture: network of the options file
+    :return: the network and its training run
     """
     kind, results = DATASET_FORMATS[format], common_results(index, split_of >= 0)
     if energy and "energy" not in results:
@@ -147,14 +151,25 @@ def write_splits(
                 bar.update(structures)
     for writer in writers.values():
         writer.close()
+    ranges = index.trusted(spec) - index.rows["lowest"] + index.zeros(spec.reference)
+    recipe = choose_recipe(
+        counts["training_set"],
+        columns=spec.columns * len(spec.targets),
+        trusted_range=float(np.median(ranges[split_of == 0])),
+        architecture=architecture,
+    )
     write_options(
         folder,
         spec,
         files,
-        structures=counts["training_set"],
         masks=kind.has_masks,
         energy=results if energy else (),
+        architecture=recipe.architecture,
+        model=recipe.model,
+        training=recipe.training,
+        loss=recipe.loss,
     )
+    return recipe
 
 
 def common_results(index: Index, used: np.ndarray) -> tuple[str, ...]:

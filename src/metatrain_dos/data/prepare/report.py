@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ase.formula import Formula
 
 from ...utils.progress import progress
 from ..dataset import SPLITS
+from ..recipe import Recipe, describe_time
 from ..target_spec import TargetSpec
 from ..writers import DATASET_FORMATS
 from .index import Index, Problem
@@ -41,6 +42,7 @@ class Report:
     :param spec: grid and other settings
     :param problems: reasons why structures are left out
     :param unread: kind of file -> number of files that no reader reads
+    :param recipe: network of the options file, and its training run
     :param tolerance: electrons that may be missing up to the Fermi level
     :param format: one of :data:`~metatrain_dos.data.writers.DATASET_FORMATS`
     :param warnings: further warnings
@@ -56,6 +58,7 @@ class Report:
     spec: TargetSpec
     problems: list[Problem]
     unread: dict[str, int]
+    recipe: Recipe
     tolerance: float
     format: str
     warnings: list[str] = field(default_factory=list)
@@ -131,6 +134,7 @@ class Report:
             "unreadable": [each._asdict() for each in self.index.unreadable],
             "left_out": [each._asdict() for each in self.problems],
             "warnings": self.warnings,
+            "training": asdict(self.recipe),
             "memory": self.memory,
             "disk": self.disk,
         }
@@ -211,6 +215,12 @@ class Report:
         )
         disk = summary["disk"] / 1e6
         yield f"size          {disk:.1f} MB on disk; in training: {memory}"
+        training = self.recipe.training
+        yield (
+            f"training      {self.recipe.architecture}, {training['num_epochs']} "
+            f"epochs in batches of {training['batch_size']}: about "
+            f"{describe_time(self.recipe.seconds)} on one core"
+        )
         if summary["unread"]:
             kinds = (f"{number} {kind}" for kind, number in summary["unread"].items())
             yield f"not read      {', '.join(kinds)}"

@@ -1,0 +1,541 @@
+"""
+Train networks of metatrain with several losses, each at its best.
+
+The losses differ in scale, PET clips gradients, and each loss has a learning rate and
+an energy zero that suit it. So every rival is trained with several weights, rates and
+zeros; errors on the validation set choose among them, and errors on the test set, which
+chooses nothing, are what the tables show.
+
+.. code-block:: bash
+
+    python benchmarks/bench_losses.py row --loss mse --weight 10 --rate 3e-3 --seed 1
+    python benchmarks/bench_losses.py suite headline
+    python benchmarks/bench_losses.py tables
+
+A row is one training run: one line of ``benchmarks/results/losses.csv``. A suite is a
+list of rows; those that are in the file are not trained again. The data are those of
+``examples/data``. Energies are counted from the neutral level unless ``--zero`` says
+otherwise; ``moved`` moves each structure from there by a constant of up to 4 eV.
+"""
+
+import argparse
+import csv
+import multiprocessing
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, astuple, dataclass, fields, replace
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from omegaconf import OmegaConf
+
+from metatrain_dos.data.calculation import Calculation
+from metatrain_dos.data.dataset import SPLITS, TARGET, TargetSpec, write_dataset
+from metatrain_dos.data.readers import read_extxyz
+from metatrain_dos.data.references import reference_energy
+from metatrain_dos.models.errors import align
+from metatrain_dos.models.model import DOSModel
+from metatrain_dos.utils.atomic import atomic_folder
+
+
+HERE = Path(__file__).parent
+DATA = HERE.parent / "examples" / "data" / "structures.xyz.xz"
+RESULTS = HERE / "results" / "losses.csv"
+OUTPUT = HERE.parent / "bench" / "losses"
+LARGEST_MOVE = 4.0  # eV
+FREEDOM = 8.0  # eV, how far a prediction may slide when it is judged, either way
+
+PET = {
+    "cutoff": 4.5,
+    "d_pet": 64,
+    "d_node": 128,
+    "d_head": 64,
+    "d_feedforward": 128,
+    "num_heads": 4,
+    "num_attention_layers": 1,
+    "num_gnn_layers": 2,
+}
+SOAP = {"max_angular": 4, "max_radial": 4, "cutoff": {"radius": 5.0}}
+
+
+def soap_bpnn(neurons: int, legacy: bool = False, **soap: Any) -> dict[str, Any]:
+    """Choose the size of a SOAP-BPNN; ``legacy`` has a network for each element."""
+    return {
+        "soap": {**SOAP, **soap},
+        "bpnn": {"num_neurons_per_layer": neurons},
+        "legacy": legacy,
+    }
+
+
+NETWORKS = {
+    "soap32": ("soap_bpnn", soap_bpnn(32)),
+    "soap64": ("soap_bpnn", soap_bpnn(64)),
+    "soap128": ("soap_bpnn", soap_bpnn(128)),
+    "soap256": ("soap_bpnn", soap_bpnn(256)),
+    "soap128-large": ("soap_bpnn", soap_bpnn(128, max_angular=6, max_radial=6)),
+    "soap-legacy": ("soap_bpnn", soap_bpnn(16, True, max_angular=2, max_radial=2)),
+    "pet": ("pet", PET),
+}
+
+LOSSES = {
+    # As `mtt-dos prepare` writes it
+    "masked_dos": {"type": "masked_dos", "per_structure": "relative_root"},
+    "root": {"type": "masked_dos", "per_structure": "root"},
+    "square": {"type": "masked_dos", "per_structure": "square"},
+    # metatrain's, which asks for the weights of all terms and takes a spacing of 0.05
+    "shift_agnostic_mse": {"type": "shift_agnostic_mse", "grad_penalty_weight": 1e-4},
+    "mse": {"type": "mse"},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    Describe one training run.
+
+    :param network: one of :data:`NETWORKS`
+    :param loss: one of :data:`LOSSES`
+    :param weight: ``weight`` of the loss
+    :param rate: learning rate
+    :param zero: zero of the energies: a reference of ``mtt-dos prepare``, or ``moved``
+    :param split: ``structure`` (three of five of each material for training) or
+        ``material0``, ``material1``, ... (materials that are not in training)
+    :param share: share of the training structures
+    :param epochs: length, with all training structures
+    :param batch: structures in a batch
+    :param clip: ``grad_clip_norm`` of PET; 0 for its default of 1
+    :param int_weight: of ``masked_dos`` and ``shift_agnostic_mse``
+    :param window: how far ``masked_dos`` can slide a target, eV
+    :param spacing: of the energy grid, eV
+    :param seed: of the first weights and the order of the structures
+    """
+
+    network: str = "soap128"
+    loss: str = "masked_dos"
+    weight: float = 1.0
+    rate: float = 3e-3
+    zero: str = "neutral"
+    split: str = "structure"
+    share: float = 1.0
+    epochs: int = 100
+    batch: int = 8
+    clip: float = 0.0
+    int_weight: float = 0.01
+    window: float = 10.0
+    spacing: float = 0.15
+    seed: int = 0
+
+
+ERRORS = {
+    "dos": "DOS, states/eV/atom",
+    "integrated": "integrated DOS, states/atom",
+    "relative": "median relative error of the DOS",
+}
+COLUMNS = [
+    *(field.name for field in fields(Row)),
+    *(f"{part}_{error}" for part in ("validation", "test") for error in ERRORS),
+    "seconds",
+    "parameters",
+]
+"""Columns of a file of results; seconds are those of one core."""
+
+
+@cache
+def calculations() -> tuple[Calculation, ...]:
+    """Read the shipped data."""
+    return tuple(read_extxyz(DATA))
+
+
+def moved() -> list[Calculation]:
+    """Count energies from the neutral level, moved by a constant for each structure."""
+    moves = np.random.default_rng(2026).uniform(-1, 1, len(calculations()))
+    return [
+        replace(
+            calculation,
+            eigenvalues=calculation.eigenvalues
+            - reference_energy(calculation, "neutral")
+            + LARGEST_MOVE * move,
+            fermi_level=None,
+        )
+        for calculation, move in zip(calculations(), moves, strict=True)
+    ]
+
+
+def parts(split: str, share: float) -> dict[str, np.ndarray]:
+    """Divide the structures; the same for all runs, seeds and losses."""
+    names = [calculation.atoms.info["material"] for calculation in calculations()]
+    materials, material = np.unique(names, return_inverse=True)
+    random = np.random.default_rng(2026)
+    if split == "structure":
+        # Place of each structure among those of its material
+        place = np.empty(len(names), int)
+        for number in range(len(materials)):
+            members = np.flatnonzero(material == number)
+            place[members] = random.permutation(len(members))
+        part = np.where(place == 3, 1, np.where(place == 4, 2, 0))
+    else:
+        random = np.random.default_rng(int(split.removeprefix("material")))
+        part = np.zeros(len(names), int)
+        held_out = 0
+        for number in random.permutation(len(materials)):
+            mine = material == number
+            # A network knows the elements of its training set only.
+            if held_out < 12 and _elements(mine) <= _elements((part == 0) & ~mine):
+                part[mine] = 1 + held_out % 2
+                held_out += 1
+    found = {name: np.flatnonzero(part == i) for i, name in enumerate(SPLITS)}
+    training = random.permutation(found["training_set"])
+    found["training_set"] = np.sort(training[: round(share * len(training))])
+    return found
+
+
+def _elements(chosen: np.ndarray) -> set[str]:
+    """Collect the elements of some structures."""
+    return {
+        symbol
+        for i in np.flatnonzero(chosen)
+        for symbol in calculations()[i].atoms.get_chemical_symbols()
+    }
+
+
+def write(row: Row) -> Path:
+    """
+    Write the data set of a run, unless one like it is there.
+
+    :param row: the run
+    :return: folder of the data set
+    """
+    own = LOSSES[row.loss]["type"] == "masked_dos"
+    padding = round(row.window / row.spacing) if own else 0
+    folder = OUTPUT / (
+        f"data {row.zero} {row.split} {row.share:g} {row.spacing:g} "
+        f"{f'{padding} columns' if own else 'NaN'}"
+    )
+    if folder.exists():
+        return folder
+    found = moved() if row.zero == "moved" else calculations()
+    spec = TargetSpec.covering(
+        found,
+        spacing=row.spacing,
+        reference="raw" if row.zero == "moved" else row.zero,
+        extra_targets=padding,
+    )
+    chosen = parts(row.split, row.share)
+    with atomic_folder(folder) as made:
+        path = write_dataset(
+            made, {name: [found[i] for i in chosen[name]] for name in SPLITS}, spec
+        )
+        if not own:  # NaN is the mask of metatrain's losses
+            options = OmegaConf.load(path)
+            for name in SPLITS:
+                del options[name].extra_data
+                file = made / options[name].systems.read_from
+                frames = ase.io.read(file, ":")
+                for frame in frames:
+                    dos, mask = frame.info["dos"], frame.info["dos_mask"]
+                    frame.info["dos"] = np.where(mask, dos, np.nan)
+                ase.io.write(file, frames)
+            OmegaConf.save(options, path)
+    return folder
+
+
+def options_of(row: Row, folder: Path) -> Any:
+    """Make the options of a training run on a data set."""
+    options = OmegaConf.load(folder / "options.yaml")
+    del options.test_set
+    options.seed = row.seed
+    options.architecture.name, options.architecture.model = NETWORKS[row.network]
+    options.architecture.training.update(
+        num_epochs=row.epochs,
+        batch_size=row.batch,
+        learning_rate=row.rate,
+        log_interval=row.epochs,
+        checkpoint_interval=row.epochs,
+        num_workers=0,
+    )
+    if row.clip:
+        options.architecture.training.grad_clip_norm = row.clip
+    loss = {**LOSSES[row.loss], "weight": row.weight}
+    if row.loss != "mse":
+        loss["int_weight"] = row.int_weight
+    if loss["type"] == "masked_dos":
+        written = options.architecture.training.loss[TARGET]
+        loss = {**written, **loss}
+    options.architecture.training.loss = {TARGET: loss}
+    return options
+
+
+def judge(
+    predictions: np.ndarray,
+    targets: np.ndarray,
+    mask: np.ndarray,
+    atoms: np.ndarray,
+    spacing: float,
+) -> dict[str, float]:
+    """
+    Compare predictions with targets by the same errors for all losses.
+
+    Each prediction may slide along its target as far as any loss allows in training.
+    """
+    free = round(FREEDOM / spacing)
+    aligned = align(
+        np.pad(predictions, ((0, 0), (free, free))), targets, mask, grid_spacing=spacing
+    )
+    return {
+        "dos": float(np.mean(aligned.rmse / atoms)),
+        "integrated": float(np.mean(aligned.cumulative_rmse / atoms)),
+        "relative": float(np.median(aligned.relative_rmse)),
+    }
+
+
+def train(row: Row, keep: Path) -> dict[str, float]:
+    """
+    Do one training run, and judge its best checkpoint.
+
+    :param row: the run
+    :param keep: file for its predictions
+    :return: errors, seconds of one core, and number of parameters
+    """
+    from metatrain.cli.train import train_model
+
+    os.chdir(write(row))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        began = time.process_time()
+        train_model(
+            options_of(row, Path()),
+            output=str(folder / "model.pt"),
+            extensions=str(folder / "extensions"),
+            checkpoint_dir=str(folder),
+        )
+        seconds = time.process_time() - began
+        model = DOSModel.load(folder / "model.ckpt", device="cpu")
+    found: dict[str, float] = {}
+    predicted: dict[str, np.ndarray] = {}
+    for part in ("validation", "test"):
+        frames = ase.io.read(f"{part}.xyz", ":")
+        predicted[part] = np.array(list(model.predict(frames)))
+        errors = judge(predicted[part], *truth(frames), row.spacing)
+        found |= {f"{part}_{name}": round(error, 5) for name, error in errors.items()}
+    np.savez_compressed(keep, **{k: v.astype("f4") for k, v in predicted.items()})
+    found["seconds"] = round(seconds)
+    found["parameters"] = sum(p.numel() for p in model._model.parameters())
+    return found
+
+
+def truth(frames: list[ase.Atoms]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Take targets, masks and numbers of atoms from a data set."""
+    size = TargetSpec.read("grid.json").grid.size
+    targets = np.array([np.array(frame.info["dos"])[-size:] for frame in frames])
+    mask = ~np.isnan(targets)
+    if "dos_mask" in frames[0].info:
+        mask &= np.array(
+            [np.array(frame.info["dos_mask"])[-size:] for frame in frames], bool
+        )
+    return targets, mask, np.array([len(frame) for frame in frames])
+
+
+def label(row: Row) -> str:
+    """Name a row by what is not the default."""
+    usual = asdict(Row())
+    return "_".join(
+        f"{name}={value}"
+        for name, value in asdict(row).items()
+        if value != usual[name] or name in ("network", "loss", "seed")
+    )
+
+
+def read(path: Path = RESULTS) -> list[dict[str, Any]]:
+    """Read the results that are there: one dictionary for each row."""
+    if not path.exists():
+        return []
+    with path.open() as file:
+        return [
+            {name: _value(name, text) for name, text in line.items()}
+            for line in csv.DictReader(file)
+        ]
+
+
+def _value(name: str, text: str) -> Any:
+    usual = getattr(Row(), name, 0.0)
+    return type(usual)(text)
+
+
+def do(row: Row) -> None:
+    """Train a row in a process of its own, and append it to the results."""
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    # Once, before processes are forked
+    calculations()
+    for module in ("cli.train", "pet.trainer", "soap_bpnn.trainer"):
+        import_module(f"metatrain.{module}")
+    import_module("torch._dynamo")
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def work() -> None:
+        sender.send(train(row, OUTPUT / f"{label(row)}.npz"))
+
+    child = multiprocessing.get_context("fork").Process(target=work)
+    began = time.time()
+    child.start()
+    sender.close()
+    try:
+        found = receiver.recv()
+    except EOFError:
+        print(f"{label(row)}: failed", flush=True)
+        return
+    finally:
+        child.join()
+    is_new = not RESULTS.exists()
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("a", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        if is_new:
+            writer.writerow(COLUMNS)
+        values = {**asdict(row), **found}
+        writer.writerow([values[name] for name in COLUMNS])
+    print(
+        f"{label(row)}: {found['test_dos']:.4f} {found['test_integrated']:.4f}, "
+        f"{found['seconds']} s of {time.time() - began:.0f} s",
+        flush=True,
+    )
+
+
+def networks() -> Iterator[Row]:
+    """Compare networks."""
+    for network in ("soap64", "soap128", "soap32"):
+        yield Row(network=network)
+
+
+def weights_and_rates() -> Iterator[Row]:
+    """Give each loss several weights and learning rates."""
+    for rate in (3e-3, 1e-3, 1e-2):
+        for weight in (1.0, 200.0) if rate == 3e-3 else (1.0,):
+            yield Row(loss="mse", rate=rate, weight=weight)
+        yield Row(rate=rate)
+
+
+SUITES = {each.__name__: each for each in (networks, weights_and_rates)}
+"""Lists of rows; a later one may repeat rows of an earlier one."""
+
+
+def settings(row: dict[str, Any], *names: str) -> tuple[Any, ...]:
+    """Take some settings of a row; splits by material count as one."""
+    values = {**row, "split": row["split"].rstrip("0123456789")}
+    values["zero"] = "moved" if row["zero"] == "moved" else "consistent"
+    return tuple(values[name] for name in names)
+
+
+CONDITION = ("split", "zero", "share", "network", "epochs", "spacing")
+"""Settings that are the same for all rivals; the others are chosen for each."""
+REPLICATE = ("split", "seed")
+"""Settings over which errors are averaged."""
+
+
+def configurations(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """
+    Average rows that differ in seed, or in the materials that are left out.
+
+    :param rows: results
+    :return: one dictionary for each configuration, with its ``rows``, and means
+        instead of numbers
+    """
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        fixed = [f.name for f in fields(Row) if f.name not in REPLICATE]
+        groups[(*settings(row, "split"), *(row[name] for name in fixed))].append(row)
+    found = []
+    for group in groups.values():
+        means = {
+            name: float(np.mean([row[name] for row in group]))
+            for name in COLUMNS[len(fields(Row)) :]
+        }
+        found.append({**group[0], **means, "rows": group})
+    return found
+
+
+def best(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    """
+    Choose the best configuration of each loss by its validation error.
+
+    A configuration with fewer seeds than another one of the same loss is not chosen
+    unless it is better by more than any seeds differ: that is, it must be trained more.
+
+    :param rows: results
+    :return: condition -> one configuration for each loss
+    """
+    found: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = defaultdict(dict)
+    for each in configurations(rows):
+        mine = found[settings(each, *CONDITION)]
+        other = mine.get(each["loss"])
+        if other is None or each["validation_dos"] < other["validation_dos"]:
+            mine[each["loss"]] = each
+    return {key: list(value.values()) for key, value in found.items()}
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print two tables in Markdown: each loss at its best, and all configurations."""
+    errors = ["DOS", "integrated DOS", "relative", "seeds", "seconds"]
+    print("Each loss at its best; errors of the test set\n")
+    names = ["loss", "weight", "rate", "zero", "int_weight"]
+    print(f"| {' | '.join([*CONDITION, *names, *errors])} |")
+    print("|---" * (len(CONDITION) + len(names)) + "|--:" * len(errors) + "|")
+    for condition, rivals in sorted(best(rows).items(), key=str):
+        for each in sorted(rivals, key=lambda rival: rival["test_dos"]):
+            cells = [*condition, *(each[name] for name in names), *_numbers(each)]
+            print(f"| {' | '.join(_text(cell) for cell in cells)} |")
+    print("\nAll configurations; settings that are not the default\n")
+    print(f"| settings | {' | '.join(['validation', *errors])} |")
+    print("|---" + "|--:" * (len(errors) + 1) + "|")
+    for each in sorted(configurations(rows), key=lambda row: row["validation_dos"]):
+        row = Row(**{field.name: each[field.name] for field in fields(Row)})
+        name = label(replace(row, seed=0)).replace("_seed=0", "").replace("_", ", ")
+        cells = [each["validation_dos"], *_numbers(each)]
+        print(f"| {name} | {' | '.join(_text(cell) for cell in cells)} |")
+
+
+def _numbers(each: dict[str, Any]) -> list[Any]:
+    errors = [each[f"test_{name}"] for name in ERRORS]
+    return [*errors, len(each["rows"]), round(each["seconds"])]
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("row", help="do one training run")
+    for field in fields(Row):
+        one.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=type(field.default),
+            default=field.default,
+        )
+    several = commands.add_parser("suite", help="do the runs of a list")
+    several.add_argument("names", nargs="+", choices=list(SUITES))
+    commands.add_parser("tables", help="print the tables, and draw the figure")
+    arguments = vars(parser.parse_args())
+    command = arguments.pop("command")
+    if command == "row":
+        do(Row(**arguments))
+    if command == "tables":
+        show(read())
+    if command == "suite":
+        done = {tuple(each[field.name] for field in fields(Row)) for each in read()}
+        for name in arguments["names"]:
+            for row in SUITES[name]():
+                if astuple(row) not in done:
+                    do(row)
+                    done.add(astuple(row))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Choose a network for a data set, and the length of its training run."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..loss.options import RECOMMENDED_INT_WEIGHT
+
+
+Architecture = Literal["soap_bpnn", "pet"]
+
+# Sizes that were best in benchmarks/bench_losses.py, on some 100 structures. With
+# `legacy`, metatrain's default, SOAP-BPNN has a network of its own for each element,
+# with more than 40 million parameters for 20 elements.
+MODELS: dict[Architecture, dict[str, Any]] = {
+    "soap_bpnn": {
+        "legacy": False,
+        "soap": {"max_angular": 4, "max_radial": 4, "cutoff": {"radius": 5.0}},
+        "bpnn": {"num_neurons_per_layer": 128},
+    },
+    "pet": {
+        "cutoff": 4.5,
+        "d_pet": 64,
+        "d_node": 128,
+        "d_head": 64,
+        "d_feedforward": 128,
+        "num_heads": 4,
+        "num_attention_layers": 1,
+        "num_gnn_layers": 2,
+    },
+}
+
+BATCH_SIZE = 8
+LEARNING_RATE = 3e-3
+STEPS = 3000
+"""Steps of a training run, unless these are fewer than :data:`FEWEST_EPOCHS`."""
+FEWEST_EPOCHS = 40
+
+# Seconds of one core for a structure and for a thousand columns of it, in one epoch of
+# these networks. Most structures of the benchmark have 2 atoms, and none more than 8.
+SECONDS = {"soap_bpnn": (4e-3, 6e-3), "pet": (16e-3, 8e-3)}
+
+# The trusted range for which RECOMMENDED_INT_WEIGHT was found, eV, and the largest
+# weight that is not warned of.
+RANGE = 40.0
+LARGEST_INT_WEIGHT = 10 * RECOMMENDED_INT_WEIGHT
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    A network and its training run.
+
+    :param architecture: name of the architecture
+    :param model: options of the model
+    :param training: options of the training run
+    :param loss: options of the loss
+    :param seconds: rough length of the training run on one core
+    """
+
+    architecture: Architecture
+    model: dict[str, Any]
+    training: dict[str, Any]
+    loss: dict[str, Any]
+    seconds: float
+
+
+def choose_recipe(
+    structures: int,
+    *,
+    columns: int,
+    trusted_range: float,
+    architecture: Architecture = "soap_bpnn",
+) -> Recipe:
+    """
+    Choose a network and its training run for a data set.
+
+    The number of steps is fixed, not that of epochs, unless the data set is so large
+    that each structure would be seen a few times only. metatrain keeps the checkpoint
+    with the lowest loss on the validation set.
+
+    :param structures: number of structures in the training set
+    :param columns: number of columns of all targets
+    :param trusted_range: usual length of the range in which a DOS is trusted, eV
+    :param architecture: name of the architecture
+    :return: the recipe
+    """
+    # Several batches take more steps than one.
+    batch_size = max(1, min(BATCH_SIZE, structures // 4))
+    epochs = max(FEWEST_EPOCHS, round(STEPS / math.ceil(structures / batch_size)))
+    per_structure, per_thousand = SECONDS[architecture]
+    return Recipe(
+        architecture,
+        MODELS[architecture],
+        {
+            "num_epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": LEARNING_RATE,
+            "log_interval": max(1, epochs // 50),
+            "checkpoint_interval": max(1, epochs // 10),
+        },
+        {"int_weight": fitting_int_weight(trusted_range)},
+        epochs * structures * (per_structure + per_thousand * columns / 1000),
+    )
+
+
+def fitting_int_weight(trusted_range: float) -> float:
+    """
+    Choose the weight of the cumulative term for an energy axis.
+
+    The square of a running integral grows with the square of the length of the axis.
+
+    :param trusted_range: usual length of the range in which a DOS is trusted, eV
+    :return: weight, with one digit
+    """
+    fitting = RECOMMENDED_INT_WEIGHT * (RANGE / max(trusted_range, 1.0)) ** 2
+    return float(f"{min(fitting, LARGEST_INT_WEIGHT):.0e}")
+
+
+def describe_time(seconds: float) -> str:
+    """
+    Describe a length of time in one digit.
+
+    :param seconds: length of time
+    :return: text such as ``3 minutes``
+    """
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 1.5 * size:
+            return f"{float(f'{seconds / size:.0e}'):g} {unit}"
+    return "a minute"
