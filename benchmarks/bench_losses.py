@@ -80,6 +80,8 @@ NETWORKS = {
     "soap128": ("soap_bpnn", soap_bpnn(128)),
     "soap256": ("soap_bpnn", soap_bpnn(256)),
     "soap128-large": ("soap_bpnn", soap_bpnn(128, max_angular=6, max_radial=6)),
+    "soap128-near": ("soap_bpnn", soap_bpnn(128, cutoff={"radius": 4.0})),
+    "soap128-far": ("soap_bpnn", soap_bpnn(128, cutoff={"radius": 6.5})),
     "soap-legacy": ("soap_bpnn", soap_bpnn(16, True, max_angular=2, max_radial=2)),
     "pet": ("pet", PET),
 }
@@ -407,22 +409,75 @@ def do(row: Row) -> None:
     )
 
 
+RIVALS = ("masked_dos", "mse")
+SHIFT_AGNOSTIC = Row(loss="shift_agnostic_mse", zero="moved", spacing=0.05)
+EQUAL_TIME = 30
+"""Epochs of PET that take as long as a hundred of SOAP-BPNN."""
+
+
+def headline() -> Iterator[Row]:
+    """Compare losses where zeros agree, and where they do not."""
+    for seed in range(3):
+        for zero in ("neutral", "moved"):
+            for loss in RIVALS:
+                yield Row(loss=loss, zero=zero, seed=seed)
+    for int_weight in (2.0, 0.0):
+        yield replace(SHIFT_AGNOSTIC, int_weight=int_weight)
+
+
+def rates() -> Iterator[Row]:
+    """Give each loss several learning rates, and one a weight."""
+    for loss in RIVALS:
+        for rate in (1e-3, 1e-2):
+            yield Row(loss=loss, rate=rate)
+    yield Row(loss="mse", weight=200.0)
+
+
+def zeros() -> Iterator[Row]:
+    """Count energies from several zeros."""
+    for zero in ("raw", "fermi"):
+        for loss in RIVALS:
+            yield Row(loss=loss, zero=zero)
+
+
+def half() -> Iterator[Row]:
+    """Train on half of the structures."""
+    for seed in range(2):
+        for loss in RIVALS:
+            yield Row(loss=loss, share=0.5, seed=seed)
+
+
 def networks() -> Iterator[Row]:
-    """Compare networks."""
-    for network in ("soap64", "soap128", "soap32"):
+    """Compare networks, PET for the time that SOAP-BPNN takes."""
+    for network in ("soap64", "soap128", "soap256"):
         yield Row(network=network)
+    for kind in ("large", "near", "far"):
+        yield Row(network=f"soap128-{kind}")
+    yield Row(network="pet", epochs=EQUAL_TIME)
 
 
-def weights_and_rates() -> Iterator[Row]:
-    """Give each loss several weights and learning rates."""
-    for rate in (3e-3, 1e-3, 1e-2):
-        for weight in (1.0, 200.0) if rate == 3e-3 else (1.0,):
-            yield Row(loss="mse", rate=rate, weight=weight)
-        yield Row(rate=rate)
+def unseen() -> Iterator[Row]:
+    """Predict materials that are not in the training set."""
+    for number in range(2):
+        yield Row(split=f"material{number}")
+        yield Row(split=f"material{number}", network="pet", epochs=EQUAL_TIME)
+        yield Row(split=f"material{number}", loss="mse")
 
 
-SUITES = {each.__name__: each for each in (networks, weights_and_rates)}
-"""Lists of rows; a later one may repeat rows of an earlier one."""
+def options() -> Iterator[Row]:
+    """Change one option of our loss, or of the training run, at a time."""
+    yield from (Row(int_weight=weight) for weight in (0.03, 0.1))
+    yield Row(loss="square")
+    yield Row(batch=4, epochs=50)
+    yield Row(spacing=0.05)
+    yield from (Row(epochs=epochs) for epochs in (250, 400))
+
+
+SUITES = {
+    each.__name__: each
+    for each in (headline, rates, zeros, half, networks, unseen, options)
+}
+"""Lists of rows; some rows are in several."""
 
 
 def settings(row: dict[str, Any], *names: str) -> tuple[Any, ...]:
@@ -495,9 +550,52 @@ def show(rows: list[dict[str, Any]]) -> None:
     print("|---" + "|--:" * (len(errors) + 1) + "|")
     for each in sorted(configurations(rows), key=lambda row: row["validation_dos"]):
         row = Row(**{field.name: each[field.name] for field in fields(Row)})
-        name = label(replace(row, seed=0)).replace("_seed=0", "").replace("_", ", ")
         cells = [each["validation_dos"], *_numbers(each)]
-        print(f"| {name} | {' | '.join(_text(cell) for cell in cells)} |")
+        print(f"| {_changes(row)} | {' | '.join(_text(cell) for cell in cells)} |")
+
+
+def committees(rows: list[dict[str, Any]]) -> None:
+    """
+    Print the errors of means over three seeds, beside those of one of them.
+
+    :param rows: results, whose predictions must be there
+    """
+    print("\nCommittees of three; errors of the test set: DOS, integrated DOS\n")
+    print("| settings | one | mean | mean of aligned |\n|---|--:|--:|--:|")
+    for each in configurations(rows):
+        members = [
+            Row(**{f.name: row[f.name] for f in fields(Row)}) for row in each["rows"]
+        ]
+        files = [OUTPUT / f"{label(row)}.npz" for row in members]
+        if len(files) < 3 or each["split"] != "structure":
+            continue
+        predicted = np.array([np.load(file)["test"] for file in files], dtype=float)
+        free = round(FREEDOM / each["spacing"])
+        first, *others = np.pad(predicted, ((0, 0), (0, 0), (free, free)))
+        slid = [
+            align(
+                np.pad(other, ((0, 0), (free, free))),
+                first,
+                grid_spacing=each["spacing"],
+                tail_weight=0.0,
+            ).predictions
+            for other in others
+        ]
+        os.chdir(write(members[0]))
+        known = truth(ase.io.read("test.xyz", ":"))
+        cells = [_pair({name: each[f"test_{name}"] for name in ERRORS})]
+        for mean in (predicted.mean(0), np.mean([first, *slid], axis=0)):
+            cells.append(_pair(judge(mean, *known, each["spacing"])))
+        print(f"| {_changes(members[0])} | {' | '.join(cells)} |")
+
+
+def _pair(errors: dict[str, float]) -> str:
+    return f"{errors['dos']:.4f} {errors['integrated']:.4f}"
+
+
+def _changes(row: Row) -> str:
+    """Describe the settings of a row that are not the default."""
+    return label(replace(row, seed=0)).replace("_seed=0", "").replace("_", " ")
 
 
 def _numbers(each: dict[str, Any]) -> list[Any]:
@@ -528,6 +626,7 @@ def main() -> None:
         do(Row(**arguments))
     if command == "tables":
         show(read())
+        committees(read())
     if command == "suite":
         done = {tuple(each[field.name] for field in fields(Row)) for each in read()}
         for name in arguments["names"]:

@@ -122,6 +122,29 @@ class TestDataSet:
 
 
 class TestTraining:
+    def test_network_and_length_suit_the_data(self, shipped):
+        architecture = OmegaConf.load(shipped / "options.yaml").architecture
+        assert architecture.name == "soap_bpnn" and not architecture.model.legacy
+        assert architecture.training.num_epochs == 150  # 3000 steps
+        told = report(shipped)
+        ranges = [
+            row["trusted_limit"] - row["lowest_state"]
+            for row in told["trusted_ranges"]
+            if row["split"] == "training_set"
+        ]
+        assert 20 < np.median(ranges) < 30  # eV, so that 0.01 is too small
+        assert architecture.training.loss["mtt::dos"].int_weight == 0.03
+        assert told["training"]["architecture"] == "soap_bpnn"
+        assert 60 < told["training"]["seconds"] < 600
+
+    def test_another_network(self, tmp_path, capsys):
+        outputs = copies(tmp_path / "outputs", 10)
+        prepare(outputs, "-o", tmp_path / "dos", "--architecture", "pet")
+        architecture = OmegaConf.load(tmp_path / "dos" / "options.yaml").architecture
+        assert architecture.name == "pet" and architecture.model.d_pet == 64
+        printed = capsys.readouterr().out
+        assert re.search(r"training +pet, \d+ epochs in batches of 2: about ", printed)
+
     @pytest.mark.parametrize(
         ("format", "more"),
         [

@@ -17,7 +17,8 @@ from metatrain_dos.data.recipe import (
 
 
 def choose(structures, **more):
-    return choose_recipe(structures, **{"columns": 1000, "trusted_range": 40.0} | more)
+    usual = {"atoms": 3 * structures, "columns": 1000, "trusted_range": 40.0}
+    return choose_recipe(structures, **usual | more)
 
 
 @pytest.mark.parametrize("architecture", MODELS)
@@ -50,8 +51,9 @@ def test_a_run_that_is_stopped_has_a_checkpoint():
         assert 1 <= training["checkpoint_interval"] <= training["num_epochs"] / 4
 
 
-def test_time_grows_with_columns_and_structures():
+def test_time_grows_with_columns_atoms_and_structures():
     assert choose(100, columns=3000).seconds > 1.5 * choose(100).seconds
+    assert choose(100, atoms=6000).seconds > 5 * choose(100).seconds
     assert choose(40_000).seconds == pytest.approx(4 * choose(10_000).seconds)
 
 

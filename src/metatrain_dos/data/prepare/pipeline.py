@@ -154,6 +154,7 @@ def write_splits(
     ranges = index.trusted(spec) - index.rows["lowest"] + index.zeros(spec.reference)
     recipe = choose_recipe(
         counts["training_set"],
+        atoms=int(index.rows["atoms"][split_of == 0].sum()),
         columns=spec.columns * len(spec.targets),
         trusted_range=float(np.median(ranges[split_of == 0])),
         architecture=architecture,
