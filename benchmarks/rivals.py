@@ -14,8 +14,8 @@ from metatrain.utils.loss import create_loss
 from metatrain_dos.loss import cpu
 from metatrain_dos.loss import terms as equations
 from metatrain_dos.loss.cpu import correlation
+from metatrain_dos.loss.defaults import DEFAULT_SPACING
 from metatrain_dos.loss.dispatch import Found
-from metatrain_dos.loss.options import DEFAULT_SPACING
 from metatrain_dos.plugin import masked_dos as module
 from metatrain_dos.plugin.epoch_terms import EpochTerms
 from metatrain_dos.plugin.masked_dos import MaskedDOSLoss

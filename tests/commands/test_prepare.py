@@ -216,6 +216,26 @@ class TestMistakes:
         with pytest.raises(SystemExit, match="got none of 1 files; the first says"):
             prepare(tmp_path, "-o", tmp_path / "dos")
 
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            (".", "none of 1 files"),
+            ("nowhere", "found nothing"),
+            ("@nowhere", "a text file with one source"),
+            ("empty", "files whose names fit"),
+        ],
+    )
+    def test_nothing_is_left_where_nothing_was_read(
+        self, tmp_path, monkeypatch, source, message
+    ):
+        monkeypatch.chdir(tmp_path)
+        Path("empty").mkdir()
+        Path("broken.xyz").touch()
+        before = sorted(Path().rglob("*"))
+        with pytest.raises(SystemExit, match=message):
+            prepare(source, "-o", "new/sets/dos")
+        assert sorted(Path().rglob("*")) == before
+
     def test_a_data_set_is_not_written_over(self, tmp_path, shipped):
         before = contents(shipped)
         with pytest.raises(SystemExit, match="dos already exists; remove it"):

@@ -8,6 +8,7 @@ from metatrain.utils.omegaconf import expand_dataset_config
 from omegaconf import OmegaConf
 
 from metatrain_dos import EnergyGrid
+from metatrain_dos.data import defaults
 from metatrain_dos.data.calculation import Calculation
 from metatrain_dos.data.dataset import (
     TargetSpec,
@@ -15,7 +16,8 @@ from metatrain_dos.data.dataset import (
     training_options,
     write_dataset,
 )
-from metatrain_dos.loss.options import RECOMMENDED_INT_WEIGHT
+from metatrain_dos.data.writers import DATASET_FORMATS
+from metatrain_dos.loss.defaults import RECOMMENDED_INT_WEIGHT
 
 
 @pytest.fixture
@@ -227,3 +229,7 @@ def test_cumulative_term_does_not_outweigh_the_dos(spec):
     written = training_options(spec, {"training_set": "training.xyz"})
     loss = written["architecture"]["training"]["loss"]["mtt::dos"]
     assert loss["int_weight"] == RECOMMENDED_INT_WEIGHT == 0.01
+
+
+def test_formats_of_the_help():
+    assert tuple(DATASET_FORMATS) == defaults.FORMATS

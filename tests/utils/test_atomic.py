@@ -58,7 +58,7 @@ class TestFolder:
         writing = atomic_folder(tmp_path / "dos", resume=resume)
         with pytest.raises(KeyError), writing as made:
             (made / "half").touch()
-            (made.parent / "cache").touch()
+            (made.parent / "cache").write_text("read")
             raise KeyError
         assert names(tmp_path) == ["dos.unfinished"] * resume
         if resume:
@@ -66,6 +66,14 @@ class TestFolder:
                 assert names(made) == []
                 assert (made.parent / "cache").exists()
             assert names(tmp_path) == ["dos"]
+
+    def test_an_error_with_nothing_to_keep(self, tmp_path):
+        """Nothing is left, nor the folders around it, but for those that were there."""
+        writing = atomic_folder(tmp_path / "new" / "set" / "dos", resume=True)
+        with pytest.raises(KeyError), writing as made:
+            (made.parent / "begun").touch()
+            raise KeyError
+        assert names(tmp_path) == []
 
     def test_one_at_a_time(self, tmp_path):
         first, second = (atomic_folder(tmp_path / "dos", resume=True) for _ in range(2))

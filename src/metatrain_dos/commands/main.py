@@ -20,6 +20,9 @@ COMMANDS = {
 }
 """Each is a module of this folder, which is imported only when it is needed."""
 
+PARSERS = {"prepare": "prepare_arguments"}
+"""Module with the parser of a command, if it is another one."""
+
 METATRAIN_COMMANDS = ("train", "eval", "export")
 """Commands of ``mtt`` that are passed on."""
 
@@ -52,7 +55,7 @@ def _run(arguments: Sequence[str] | None) -> None:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary)
         if name == chosen:
-            module = import_module(f".{name}", __package__)
+            module = import_module(f".{PARSERS.get(name, name)}", __package__)
             command.description = (module.__doc__ or "").replace("``", "`")
             module.add_arguments(command)
             command.set_defaults(run=module.run)

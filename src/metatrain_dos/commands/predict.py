@@ -8,7 +8,7 @@ predictions are extrapolations.
 import argparse
 from pathlib import Path
 
-from ..models.predictor import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE, PARTS, ZEROS
+from ..models.defaults import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE, PARTS, ZEROS
 from ._model_options import add_grid, add_model, run_with_model
 
 

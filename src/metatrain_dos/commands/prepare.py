@@ -1,4 +1,4 @@
-"""Turn finished calculations into a data set that ``mtt train`` trains on."""
+"""Make the data set that :mod:`.prepare_arguments` asks for."""
 
 import argparse
 import json
@@ -35,9 +35,18 @@ from ..figures.style import default_settings
 from ..utils.atomic import atomic_folder
 from ..utils.compressed import plain_name
 from ..utils.text import shorten
-from .prepare_arguments import GRID_OPTIONS
-from .prepare_arguments import add_arguments as add_arguments
 
+
+GRID_OPTIONS = {
+    "spacing": "--grid-spacing",
+    "energy_range": "--energy-range",
+    "smearing": "--smearing",
+    "extra_targets": "--extra-targets",
+    "trust_margin": "--trust-margin",
+    "reference": "--reference",
+    "spin_resolved": "--spin-resolved",
+}
+"""Field of the options -> argument, for those that ``--like`` takes over."""
 
 # Groups of --group-by that are not labels.
 FAMILY, NONE = "family", "none"

@@ -1,28 +1,18 @@
-"""The options of ``mtt-dos prepare``, each with its default and the reason for it."""
+"""Turn finished calculations into a data set that ``mtt train`` trains on."""
 
 import argparse
 import os
 from pathlib import Path
 
-from ..data.dos import DEFAULT_SMEARING, DEFAULT_TRUST_MARGIN
+from ..data.defaults import (
+    DEFAULT_SMEARING,
+    DEFAULT_TRUST_MARGIN,
+    FORMATS,
+    REFERENCES,
+)
 from ..data.prepare.options import PrepareOptions
 from ..data.recipe import MODELS
-from ..data.references import REFERENCES
-from ..data.target_spec import DEFAULT_EXTRA_TARGETS
-from ..data.writers import DATASET_FORMATS
-from ..loss.options import DEFAULT_SPACING
-
-
-GRID_OPTIONS = {
-    "spacing": "--grid-spacing",
-    "energy_range": "--energy-range",
-    "smearing": "--smearing",
-    "extra_targets": "--extra-targets",
-    "trust_margin": "--trust-margin",
-    "reference": "--reference",
-    "spin_resolved": "--spin-resolved",
-}
-"""Field of the options -> argument, for those that ``--like`` takes over."""
+from ..loss.defaults import DEFAULT_EXTRA_TARGETS, DEFAULT_SPACING
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_targets(parser.add_argument_group("targets"))
     _add_split(parser.add_argument_group("structures and their split"))
     _add_work(parser.add_argument_group("files and processes"))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """
+    Run the command.
+
+    :param arguments: parsed command line
+    """
+    from .prepare import run  # which takes a second to import
+
+    run(arguments)
 
 
 def _add_targets(group: argparse._ArgumentGroup) -> None:
@@ -182,7 +183,7 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
     )
     add(
         "--format",
-        choices=list(DATASET_FORMATS),
+        choices=FORMATS,
         help="xyz is extended XYZ, which people can read; zip (metatrain's "
         "DiskDataset) and memmap (single precision) are for sets larger than memory "
         f"(default {PrepareOptions.format})",

@@ -12,10 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..data.prepare.pipeline import SOURCES_FILE
-from ..data.target_spec import TargetSpec
+from ..data.defaults import SOURCES_FILE
 
 
 # Number of the report -> name on the terminal and unit.
@@ -89,10 +86,13 @@ def show(folder: Path, split: str, index: int, output: Path) -> Iterator[str]:
     :return: description, line by line
     :raises ValueError: if there is no such structure
     """
-    # Imported here because `mtt-dos --help` should not wait for torch.
+    # Imported here because `mtt-dos show --help` should not wait for them.
+    import numpy as np
+
     from ..data.options_file import OptionsFile
     from ..data.samples import samples
     from ..data.sections import read_sections
+    from ..data.target_spec import TargetSpec
     from ..figures.style import default_settings
     from ..figures.target import plot_target
 

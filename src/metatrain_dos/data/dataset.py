@@ -8,7 +8,7 @@ import ase
 import numpy as np
 from omegaconf import OmegaConf
 
-from ..loss.options import RECOMMENDED_INT_WEIGHT
+from ..loss.defaults import RECOMMENDED_INT_WEIGHT
 from .calculation import Calculation
 from .references import highest_occupied, reference_energy
 from .target_spec import TARGET, TargetSpec

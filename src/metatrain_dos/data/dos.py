@@ -4,18 +4,10 @@ import math
 
 import numpy as np
 
+from .defaults import DEFAULT_SMEARING as DEFAULT_SMEARING
+from .defaults import DEFAULT_TRUST_MARGIN as DEFAULT_TRUST_MARGIN
 from .grid import EnergyGrid
 
-
-DEFAULT_SMEARING = 0.3
-"""Standard deviation of the Gaussian that stands for each eigenvalue, eV."""
-
-DEFAULT_TRUST_MARGIN = 0.9
-"""How far below the end of the computed bands a DOS stops being trusted, eV.
-
-Three standard deviations of the default smearing: states that were not computed leak
-below their energy by no more than that.
-"""
 
 # Gaussians are cut where they have fallen to exp(-32), about 1e-14 of their height.
 REACH = 8.0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..loss.options import DEFAULT_SPACING
+from ..loss.defaults import DEFAULT_SPACING
 
 
 LARGEST_SIZE = 1_000_000

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..loss.options import RECOMMENDED_INT_WEIGHT
+from ..loss.defaults import RECOMMENDED_INT_WEIGHT
 
 
 Architecture = Literal["soap_bpnn", "pet"]

@@ -5,17 +5,8 @@ from scipy.optimize import bisect
 from scipy.special import ndtr
 
 from .calculation import Calculation
-from .dos import DEFAULT_SMEARING
+from .defaults import DEFAULT_SMEARING, REFERENCES
 
-
-REFERENCES = {
-    "raw": "energies as the code printed them",
-    "fermi": "the Fermi level is zero",
-    "vbm": "the highest state that is not above the Fermi level is zero",
-    "neutral": "the level up to which the smeared states hold the electrons, in the "
-    "middle of a gap, is zero; the Fermi level if the electrons are not known",
-}
-"""Zeros that the energies of a data set can have."""
 
 # Printed energies are rounded, and a Fermi level is often a printed eigenvalue.
 LEVEL_ROUNDING = 1e-3

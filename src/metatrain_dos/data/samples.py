@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from ..utils.files import refuse_special_file
 from .calculation import check_structure
-from .prepare.pipeline import SOURCES_FILE
+from .defaults import SOURCES_FILE
 from .readers.extxyz import read_structures
 from .sections import Section
 

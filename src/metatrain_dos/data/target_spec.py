@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..loss.options import DEFAULT_SPACING, MaskedDOSHypers
+from ..loss.defaults import DEFAULT_EXTRA_TARGETS, DEFAULT_SPACING
 from ..utils.files import read_text
 from .calculation import Calculation
+from .defaults import REFERENCES
 from .dos import (
     DEFAULT_SMEARING,
     DEFAULT_TRUST_MARGIN,
@@ -19,7 +20,7 @@ from .dos import (
     trusted_limit,
 )
 from .grid import LARGEST_SIZE, EnergyGrid
-from .references import REFERENCES, reference_energy
+from .references import reference_energy
 
 
 TARGET = "mtt::dos"
@@ -27,9 +28,6 @@ TARGET = "mtt::dos"
 
 SPIN_TARGETS = ("mtt::dos_up", "mtt::dos_down")
 """Names of the targets where spin channels are kept apart."""
-
-DEFAULT_EXTRA_TARGETS: int = MaskedDOSHypers.model_fields["extra_targets"].default
-"""Columns of padding unless the user asks for others: those that the loss expects."""
 
 # The grid begins so many standard deviations below the lowest eigenvalue. The DOS is
 # 4e-6 of a single level's peak there: zero, as the loss takes it to be.

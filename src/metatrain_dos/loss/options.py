@@ -16,16 +16,12 @@ from pydantic import (
 )
 
 from ..utils.text import closest, shorten
+from .defaults import (
+    DEFAULT_EXTRA_TARGETS,
+    DEFAULT_SPACING,
+    RECOMMENDED_INT_WEIGHT,
+)
 
-
-DEFAULT_SPACING = 0.05
-"""Distance between two energies (eV) unless the user asks for another one."""
-
-# The default, that of metatrain, lets the cumulative term outweigh the DOS itself: the
-# square of a running integral grows with the length of the energy axis.
-RECOMMENDED_INT_WEIGHT = 0.01
-"""Weight of the cumulative term around which the training runs of
-``benchmarks/bench_losses.py`` come out best."""
 
 LOSS_TYPES = ("masked_dos", "metatrain-dos::masked_dos")
 """Both keys of the loss; no other package can take the second one."""
@@ -74,7 +70,7 @@ class MaskedDOSHypers(BaseModel):
     """Weight of the error of the integrated density of states. Up to metatrain 2026.2
     it had no default; papers and older options files say 2.0, which outweighs the DOS
     on any axis of more than a few eV."""
-    extra_targets: Columns = 200
+    extra_targets: Columns = DEFAULT_EXTRA_TARGETS
     """Number of columns that the prediction has more than the target: how far, in
     units of ``grid_spacing``, a target can slide."""
     grid_spacing: Energy = DEFAULT_SPACING

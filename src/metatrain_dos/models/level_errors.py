@@ -6,9 +6,9 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 from . import levels
+from .defaults import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE
 from .integrated_dos import integrate
 from .noise import count_states
-from .predictor import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE
 
 
 class Levels(NamedTuple):

@@ -14,10 +14,11 @@ from ..data.readers.extxyz import read_structures
 from ..utils.files import refuse_special_file
 from ..utils.progress import progress
 from ..utils.text import shorten
+from .defaults import ZEROS
 from .electrons import INFO_KEY
 from .model import DEFAULT_BATCH_SIZE, MODEL_SUFFIXES, DOSModel
 from .output import open_output
-from .predictor import ZEROS, DOSPredictor, PredictedDOS
+from .predictor import DOSPredictor, PredictedDOS
 
 
 # Structures that are listed on the terminal.

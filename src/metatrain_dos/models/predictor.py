@@ -11,6 +11,7 @@ import numpy as np
 from ..data.target_spec import TargetSpec
 from .axis import find_axis
 from .block_average import BlockAverage
+from .defaults import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE, PARTS, ZEROS
 from .electrons import electron_counter
 from .integrated_dos import cumulative_dos, integrate
 from .levels import band_edges
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from .model import DOSModel  # which needs torch
 
 
-ZEROS = {
-    "fermi": "the Fermi level; in a gap, its middle",
-    "vbm": "the highest occupied state",
-    "axis": "the zero of the training data, which is arbitrary",
-}
-"""Possible zeros of the energy axis."""
-
 LEVELS = (
     "electrons",
     "fermi_level",
@@ -39,16 +33,6 @@ LEVELS = (
     "axis_zero",
 )
 """Numbers of every structure, next to its DOS."""
-
-PARTS = ("atom", "element")
-"""Possible parts of a structure with a DOS of their own."""
-
-# Predictions are noisier than computed DOS: docs/predicting.md has the measurements.
-DEFAULT_TOLERANCE = 0.06
-"""Error of the integral of a predicted DOS in a gap, as a fraction of the electrons."""
-
-DEFAULT_THRESHOLD = 0.02
-"""Predicted DOS for each electron that counts as none, 1/eV."""
 
 
 @dataclass(frozen=True)

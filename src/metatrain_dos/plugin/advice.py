@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..loss.options import RECOMMENDED_INT_WEIGHT
+from ..loss.defaults import RECOMMENDED_INT_WEIGHT
 
 
 HEAVY = 10

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -48,7 +48,8 @@ def atomic_folder(
     :param path: folder to make; an empty one is replaced
     :param is_replaceable: whether an existing folder may be replaced
     :param resume: whether the parent of the yielded folder stays after an error, for
-        the next call to go on from; it is locked while the block runs
+        the next call to go on from, unless its files are empty; it is locked while
+        the block runs
     :return: new, empty folder to fill
     :raises ValueError: if the path exists, or another process fills the same folder
     """
@@ -58,17 +59,24 @@ def atomic_folder(
         raise ValueError(
             f"output: {path} already exists; remove it or choose another name"
         )
+    new = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path) if resume else _temporary(path) as work:
-        made = work / path.name
-        shutil.rmtree(made, ignore_errors=True)
-        made.mkdir()
-        yield made
-        if path.is_dir():
-            shutil.rmtree(path)
-        # The one step after which the folder is there.
-        made.rename(path)
-    shutil.rmtree(work, ignore_errors=True)
+    try:
+        with _locked(path) if resume else _temporary(path) as work:
+            made = work / path.name
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir()
+            yield made
+            if path.is_dir():
+                shutil.rmtree(path)
+            # The one step after which the folder is there.
+            made.rename(path)
+        shutil.rmtree(work, ignore_errors=True)
+    except BaseException:
+        with suppress(OSError):  # there is something in it
+            for parent in new:
+                parent.rmdir()
+        raise
 
 
 @contextmanager
@@ -84,7 +92,13 @@ def _locked(path: Path) -> Iterator[Path]:
     try:
         # The operating system releases the lock however the process ends.
         with FileLock(work / "lock", timeout=0):
-            yield work
+            try:
+                yield work
+            except BaseException:
+                files = (each for each in work.rglob("*") if each.is_file())
+                if not any(file.stat().st_size for file in files):
+                    shutil.rmtree(work, ignore_errors=True)  # nothing to go on from
+                raise
     except Timeout:
         raise ValueError(
             f"output: another process writes to {work}; wait for it to finish"

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...loss.options import DEFAULT_SPACING
+from ...loss.defaults import DEFAULT_SPACING
 from ..grid import EnergyGrid
 from ..identity import same_structures
 from ..target_spec import EMPTY_MARGIN, TargetSpec

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...utils.progress import progress
 from ..dataset import SPLITS, info_keys, training_frame, write_options
+from ..defaults import SOURCES_FILE
 from ..recipe import Architecture, Recipe, choose_recipe
 from ..target_spec import TargetSpec
 from ..writers import DATASET_FORMATS
@@ -30,9 +31,6 @@ BYTES_AT_A_TIME = 8_000_000
 # Shares of each worker at least, if there are few sources.
 SHARES = 4
 STRUCTURES_AT_A_TIME = 32
-
-SOURCES_FILE = "sources.csv"
-"""Table in a data set with the source of each structure."""
 
 
 def read_all(

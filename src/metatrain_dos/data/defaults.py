@@ -1,0 +1,26 @@
+"""Defaults and names that the help of commands shows, without slow imports."""
+
+DEFAULT_SMEARING = 0.3
+"""Standard deviation of the Gaussian that stands for each eigenvalue, eV."""
+
+DEFAULT_TRUST_MARGIN = 0.9
+"""How far below the end of the computed bands a DOS stops being trusted, eV.
+
+Three standard deviations of the default smearing: states that were not computed leak
+below their energy by no more than that.
+"""
+
+REFERENCES = {
+    "raw": "energies as the code printed them",
+    "fermi": "the Fermi level is zero",
+    "vbm": "the highest state that is not above the Fermi level is zero",
+    "neutral": "the level up to which the smeared states hold the electrons, in the "
+    "middle of a gap, is zero; the Fermi level if the electrons are not known",
+}
+"""Zeros that the energies of a data set can have."""
+
+FORMATS = ("xyz", "zip", "memmap")
+"""Formats of a data set, see :data:`metatrain_dos.data.writers.DATASET_FORMATS`."""
+
+SOURCES_FILE = "sources.csv"
+"""Table in a data set with the source of each structure."""
