@@ -41,7 +41,7 @@ $(VENV)/installed-%: $(VENV)/installed
 demo: $(VENV)/installed
 	mkdir -p demo
 	cd demo && ../$(BIN)/python ../examples/1_prepare.py
-	cd demo && ../$(BIN)/python ../examples/2_train.py --epochs 150
+	cd demo && ../$(BIN)/python ../examples/2_train.py --epochs 250
 	cd demo && ../$(BIN)/python ../examples/3_evaluate.py
 	@echo "figure: demo/predicted-and-computed.png"
 

@@ -42,7 +42,8 @@ class TestDataSet:
     def test_is_what_the_calculations_say(self, shipped):
         calculations = list(read_extxyz(STRUCTURES))
         made = TargetSpec.read(shipped / "grid.json")
-        assert replace(made, valences=None) == TargetSpec.covering(calculations)
+        wanted = TargetSpec.covering(calculations, reference="neutral")
+        assert replace(made, valences=None) == wanted
 
         front, rows = made.extra_targets, report(shipped)["trusted_ranges"]
         frames = {
@@ -76,7 +77,7 @@ class TestDataSet:
         assert told["structures"] == 224 and told["atoms"] == 602
         assert told["elements"][:3] == ["H", "Li", "Be"] and len(told["elements"]) == 20
         assert told["electrons"]["checked"] == 224 and not told["electrons"]["off"]
-        assert told["memory"] == 224 * 2 * 1514 * 8
+        assert told["memory"] == 224 * 2 * 1370 * 8
         assert not told["unreadable"] and not told["left_out"]
 
     def test_groups_stay_together(self, tmp_path):
@@ -313,6 +314,23 @@ class TestMistakes:
         assert told["left_out"][0]["number"] == 4
         assert "use the reference 'raw'" in told["left_out"][0]["reason"]
         assert told["electrons"]["cannot_be_checked"] == 0
+
+    def test_every_structure_has_the_best_zero_that_is_known(self, tmp_path, capsys):
+        frames = ase.io.read(STRUCTURES, ":10")
+        for i in (4, 6):
+            del frames[i].info["n_electrons"]
+        del frames[6].info["fermi_level"]
+        ase.io.write(tmp_path / "some.xyz", frames)
+        prepare(tmp_path / "some.xyz", "-o", tmp_path / "dos", "--split", "0.5,0.5")
+        told = report(tmp_path / "dos")
+        assert told["structures"] == 10 and told["grid"]["reference"] == "neutral"
+        rows = told["trusted_ranges"]
+        for number, zero in ((4, frames[4].info["fermi_level"]), (6, 0.0)):
+            lowest = min(frames[number].info["eigenvalues"]) - zero
+            assert rows[number]["lowest_state"] == pytest.approx(lowest, abs=1e-6)
+        printed = capsys.readouterr().out
+        assert "warning: 2 structures have no number of electrons" in printed
+        assert "warning: 1 of them have no Fermi level either" in printed
 
     def test_electrons(self, tmp_path, capsys):
         frames = ase.io.read(STRUCTURES, ":10")

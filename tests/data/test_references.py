@@ -63,6 +63,9 @@ def test_references(silicon):
     assert reference_energy(silicon, "raw") == 0.0
     assert reference_energy(silicon, "fermi") == silicon.fermi_level
     assert reference_energy(silicon, "vbm") == highest_occupied(silicon)
+    without = replace(silicon, n_electrons=None)
+    assert reference_energy(without, "neutral") == silicon.fermi_level
+    assert reference_energy(replace(without, fermi_level=None), "neutral") == 0.0
     with pytest.raises(ValueError, match="expected one for the reference 'vbm'"):
         reference_energy(replace(silicon, fermi_level=None), "vbm")
     with pytest.raises(ValueError, match=r"reference: .* neutral, got 'x"):

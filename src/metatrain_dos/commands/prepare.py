@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..data.dataset import SPLITS
-from ..data.dos import DEFAULT_SMEARING
+from ..data.defaults import DEFAULT_REFERENCE, DEFAULT_SMEARING
 from ..data.identity import (
     SIZE,
     families,
@@ -188,6 +188,7 @@ def _read_like(options: PrepareOptions) -> TargetSpec:
 def _choose_spec(options: PrepareOptions, index: Index) -> TargetSpec:
     """Make the grid for all structures, and find the electrons of their elements."""
     given = {name: getattr(options, name) for name in GRID_OPTIONS}
+    given["reference"] = options.reference or DEFAULT_REFERENCE
     spec = index.spec(**{k: value for k, value in given.items() if value is not None})
     numbers, compositions = index.labels("composition")
     # Many structures have the same composition and electrons.

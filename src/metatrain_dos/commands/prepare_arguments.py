@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from ..data.defaults import (
+    DEFAULT_REFERENCE,
     DEFAULT_SMEARING,
     DEFAULT_TRUST_MARGIN,
     FORMATS,
@@ -114,7 +115,8 @@ def _add_targets(group: argparse._ArgumentGroup) -> None:
     add(
         "--reference",
         choices=list(REFERENCES),
-        help="zero of the energies (default raw, because the loss aligns; "
+        help=f"zero of the energies (default {DEFAULT_REFERENCE}: the smaller the "
+        "shifts, the better the model; "
         + "; ".join(f"{name}: {what}" for name, what in REFERENCES.items())
         + ")",
     )

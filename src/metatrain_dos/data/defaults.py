@@ -15,9 +15,13 @@ REFERENCES = {
     "fermi": "the Fermi level is zero",
     "vbm": "the highest state that is not above the Fermi level is zero",
     "neutral": "the level up to which the smeared states hold the electrons, in the "
-    "middle of a gap, is zero; the Fermi level if the electrons are not known",
+    "middle of a gap, is zero; the Fermi level if the electrons are not known, and as "
+    "raw if neither is",
 }
 """Zeros that the energies of a data set can have."""
+
+DEFAULT_REFERENCE = "neutral"
+"""Zero of the data sets that ``mtt-dos prepare`` makes."""
 
 FORMATS = ("xyz", "zip", "memmap")
 """Formats of a data set, see :data:`metatrain_dos.data.writers.DATASET_FORMATS`."""

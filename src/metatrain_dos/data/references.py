@@ -42,6 +42,8 @@ def reference_energy(
         level = highest_occupied(calculation)
     if level is None and reference != "vbm":
         level = calculation.fermi_level
+    if level is None and reference == "neutral":
+        return 0.0
     if level is None:
         raise ValueError(
             f"fermi_level: expected one for the reference {reference!r}, got none; "

@@ -96,13 +96,15 @@ class Index:
         Find the energy that becomes zero.
 
         :param reference: one of :data:`~metatrain_dos.data.references.REFERENCES`
-        :return: energy for each structure, ``(structures,)``, eV; NaN if not known
+        :return: energy for each structure, ``(structures,)``, eV; NaN if not known, but
+            for the neutral level, which has substitutes
         """
         rows = self.rows
         if reference == "raw":
             return np.zeros(len(rows))
         if reference == "neutral":
-            return np.where(np.isnan(rows["neutral"]), rows["fermi"], rows["neutral"])
+            known = np.where(np.isnan(rows["neutral"]), rows["fermi"], rows["neutral"])
+            return np.nan_to_num(known)
         return rows["fermi" if reference == "fermi" else "occupied"]
 
     def spec(

@@ -79,6 +79,7 @@ class Report:
         zeros = self.index.zeros(spec.reference)
         trusted = self.index.trusted(spec)
         missing, fermi = rows["missing"], rows["fermi"] - zeros
+        unknown = used & np.isnan(rows["neutral"]) & (spec.reference == "neutral")
         numbers, compositions = self.index.labels("composition")
         elements = set().union(
             *(Formula(compositions[i]).count() for i in np.unique(numbers[used]))
@@ -106,11 +107,8 @@ class Report:
                 (trusted[used] > spec.grid.energies[-1] + spec.grid.spacing).sum()
             ),
             "trusted_below_fermi_level": int((trusted[used] < fermi[used]).sum()),
-            "without_neutral_level": int(
-                np.isnan(rows["neutral"][used]).sum()
-                if spec.reference == "neutral"
-                else 0
-            ),
+            "without_neutral_level": int(unknown.sum()),
+            "without_any_level": int((unknown & np.isnan(rows["fermi"])).sum()),
             "electrons": {
                 "tolerance": self.tolerance,
                 "checked": int((~np.isnan(missing[used])).sum()),
@@ -239,6 +237,11 @@ class Report:
             yield (
                 f"warning: {summary['without_neutral_level']} structures have no "
                 "number of electrons; their zero is the Fermi level of the code"
+            )
+        if summary["without_any_level"]:
+            yield (
+                f"warning: {summary['without_any_level']} of them have no Fermi level "
+                "either; their zero is that of the code, and the loss aligns them"
             )
         if summary["trusted_beyond_grid"]:
             yield (
