@@ -10,7 +10,7 @@ chooses nothing, are what the tables show.
 
     python benchmarks/bench_losses.py row --loss mse --weight 10 --rate 3e-3 --seed 1
     python benchmarks/bench_losses.py suite headline
-    python benchmarks/bench_losses.py tables
+    python benchmarks/compare_losses.py
 
 A row is one training run: one line of ``benchmarks/results/losses.csv``. A suite is a
 list of rows; those that are in the file are not trained again. The data are those of
@@ -24,7 +24,6 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from functools import cache
@@ -480,133 +479,6 @@ SUITES = {
 """Lists of rows; some rows are in several."""
 
 
-def settings(row: dict[str, Any], *names: str) -> tuple[Any, ...]:
-    """Take some settings of a row; splits by material count as one."""
-    values = {**row, "split": row["split"].rstrip("0123456789")}
-    values["zero"] = "moved" if row["zero"] == "moved" else "consistent"
-    return tuple(values[name] for name in names)
-
-
-CONDITION = ("split", "zero", "share", "network", "epochs", "spacing")
-"""Settings that are the same for all rivals; the others are chosen for each."""
-REPLICATE = ("split", "seed")
-"""Settings over which errors are averaged."""
-
-
-def configurations(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """
-    Average rows that differ in seed, or in the materials that are left out.
-
-    :param rows: results
-    :return: one dictionary for each configuration, with its ``rows``, and means
-        instead of numbers
-    """
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        fixed = [f.name for f in fields(Row) if f.name not in REPLICATE]
-        groups[(*settings(row, "split"), *(row[name] for name in fixed))].append(row)
-    found = []
-    for group in groups.values():
-        means = {
-            name: float(np.mean([row[name] for row in group]))
-            for name in COLUMNS[len(fields(Row)) :]
-        }
-        found.append({**group[0], **means, "rows": group})
-    return found
-
-
-def best(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
-    """
-    Choose the best configuration of each loss by its validation error.
-
-    A configuration with fewer seeds than another one of the same loss is not chosen
-    unless it is better by more than any seeds differ: that is, it must be trained more.
-
-    :param rows: results
-    :return: condition -> one configuration for each loss
-    """
-    found: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = defaultdict(dict)
-    for each in configurations(rows):
-        mine = found[settings(each, *CONDITION)]
-        other = mine.get(each["loss"])
-        if other is None or each["validation_dos"] < other["validation_dos"]:
-            mine[each["loss"]] = each
-    return {key: list(value.values()) for key, value in found.items()}
-
-
-def show(rows: list[dict[str, Any]]) -> None:
-    """Print two tables in Markdown: each loss at its best, and all configurations."""
-    errors = ["DOS", "integrated DOS", "relative", "seeds", "seconds"]
-    print("Each loss at its best; errors of the test set\n")
-    names = ["loss", "weight", "rate", "zero", "int_weight"]
-    print(f"| {' | '.join([*CONDITION, *names, *errors])} |")
-    print("|---" * (len(CONDITION) + len(names)) + "|--:" * len(errors) + "|")
-    for condition, rivals in sorted(best(rows).items(), key=str):
-        for each in sorted(rivals, key=lambda rival: rival["test_dos"]):
-            cells = [*condition, *(each[name] for name in names), *_numbers(each)]
-            print(f"| {' | '.join(_text(cell) for cell in cells)} |")
-    print("\nAll configurations; settings that are not the default\n")
-    print(f"| settings | {' | '.join(['validation', *errors])} |")
-    print("|---" + "|--:" * (len(errors) + 1) + "|")
-    for each in sorted(configurations(rows), key=lambda row: row["validation_dos"]):
-        row = Row(**{field.name: each[field.name] for field in fields(Row)})
-        cells = [each["validation_dos"], *_numbers(each)]
-        print(f"| {_changes(row)} | {' | '.join(_text(cell) for cell in cells)} |")
-
-
-def committees(rows: list[dict[str, Any]]) -> None:
-    """
-    Print the errors of means over three seeds, beside those of one of them.
-
-    :param rows: results, whose predictions must be there
-    """
-    print("\nCommittees of three; errors of the test set: DOS, integrated DOS\n")
-    print("| settings | one | mean | mean of aligned |\n|---|--:|--:|--:|")
-    for each in configurations(rows):
-        members = [
-            Row(**{f.name: row[f.name] for f in fields(Row)}) for row in each["rows"]
-        ]
-        files = [OUTPUT / f"{label(row)}.npz" for row in members]
-        if len(files) < 3 or each["split"] != "structure":
-            continue
-        predicted = np.array([np.load(file)["test"] for file in files], dtype=float)
-        free = round(FREEDOM / each["spacing"])
-        first, *others = np.pad(predicted, ((0, 0), (0, 0), (free, free)))
-        slid = [
-            align(
-                np.pad(other, ((0, 0), (free, free))),
-                first,
-                grid_spacing=each["spacing"],
-                tail_weight=0.0,
-            ).predictions
-            for other in others
-        ]
-        os.chdir(write(members[0]))
-        known = truth(ase.io.read("test.xyz", ":"))
-        cells = [_pair({name: each[f"test_{name}"] for name in ERRORS})]
-        for mean in (predicted.mean(0), np.mean([first, *slid], axis=0)):
-            cells.append(_pair(judge(mean, *known, each["spacing"])))
-        print(f"| {_changes(members[0])} | {' | '.join(cells)} |")
-
-
-def _pair(errors: dict[str, float]) -> str:
-    return f"{errors['dos']:.4f} {errors['integrated']:.4f}"
-
-
-def _changes(row: Row) -> str:
-    """Describe the settings of a row that are not the default."""
-    return label(replace(row, seed=0)).replace("_seed=0", "").replace("_", " ")
-
-
-def _numbers(each: dict[str, Any]) -> list[Any]:
-    errors = [each[f"test_{name}"] for name in ERRORS]
-    return [*errors, len(each["rows"]), round(each["seconds"])]
-
-
-def _text(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -619,14 +491,10 @@ def main() -> None:
         )
     several = commands.add_parser("suite", help="do the runs of a list")
     several.add_argument("names", nargs="+", choices=list(SUITES))
-    commands.add_parser("tables", help="print the tables, and draw the figure")
     arguments = vars(parser.parse_args())
     command = arguments.pop("command")
     if command == "row":
         do(Row(**arguments))
-    if command == "tables":
-        show(read())
-        committees(read())
     if command == "suite":
         done = {tuple(each[field.name] for field in fields(Row)) for each in read()}
         for name in arguments["names"]:
