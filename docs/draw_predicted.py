@@ -12,11 +12,10 @@ import ase.io
 import torch
 from draw_theory import STYLE, WIDTH, draw_all, fill
 from matplotlib.figure import Figure
-from metatomic.torch import ModelOutput
-from metatomic_ase import MetatomicCalculator
 
-from metatrain_dos.data.target_spec import TARGET, TargetSpec
+from metatrain_dos.data.target_spec import TargetSpec
 from metatrain_dos.loss.alignment import best_shift, window
+from metatrain_dos.models.model import DOSModel
 
 
 MATERIALS = {
@@ -38,13 +37,12 @@ def compare(folder):
         (states/eV), where it is trusted
     """
     made = TargetSpec.read(folder / "grid.json")
-    calculator = MetatomicCalculator(folder / "model.pt", device="cpu")
+    model = DOSModel.load(folder / "model.pt", device="cpu")
     shown = {}
     for atoms in ase.io.read(folder / "test.xyz", ":"):
         if atoms.info["material"] not in MATERIALS:
             continue
-        wanted = {TARGET: ModelOutput(sample_kind="system")}
-        p = calculator.run_model(atoms, wanted)[TARGET].block().values.detach()
+        p = torch.from_numpy(next(model.predict([atoms])))[None]
         t, m = (
             torch.tensor(atoms.info[key][made.extra_targets :])[None]
             for key in ("dos", "dos_mask")
