@@ -72,12 +72,13 @@ class TestDataSet:
             held_out = [row["material"] for row in rows if row["split"] == split]
             assert len(held_out) == len(set(held_out)) == 32
 
-    def test_report(self, shipped, capsys):
+    def test_report(self, shipped):
         told = report(shipped)
         assert told["structures"] == 224 and told["atoms"] == 602
         assert told["elements"][:3] == ["H", "Li", "Be"] and len(told["elements"]) == 20
         assert told["electrons"]["checked"] == 224 and not told["electrons"]["off"]
-        assert told["memory"] == 224 * 2 * 1370 * 8
+        # test_training_cost.py compares this with a measurement
+        assert told["memory"] > 224 * 2 * 1370 * 8
         assert not told["unreadable"] and not told["left_out"]
 
     def test_groups_stay_together(self, tmp_path):
@@ -188,6 +189,9 @@ class TestMistakes:
         ]
         assert all(each["reason"] for each in told["unreadable"])
         printed = capsys.readouterr().out
+        assert re.search(
+            r"in training: 0.\d MB of memory, and about \d s to read", printed
+        )
         assert "warning: 3 cannot be read" in printed
         assert "silicon-00003.xml: " in printed
 

@@ -71,7 +71,9 @@ class Inspection:
         if sample.mask is None:
             return {}
         mask_rows, mask_columns = sample.mask.shape
-        configured = section.entries[f"{self.target}_mask"]["num_subtargets"]
+        # a mask of NaN is in the target itself
+        entry = section.entries.get(f"{self.target}_mask", {})
+        configured = entry.get("num_subtargets", mask_columns)
         if mask_columns != columns or (mask_columns != configured and not is_free):
             return {"mask width": mask_columns}
         return {} if mask_rows == rows else {"mask rows": mask_rows}

@@ -21,6 +21,7 @@ from ..data.identity import (
     same_structures,
     stable_keys,
 )
+from ..data.prepare import training_cost
 from ..data.prepare.find import find_sources
 from ..data.prepare.index import Index
 from ..data.prepare.options import PrepareOptions
@@ -30,6 +31,7 @@ from ..data.prepare.split import parse_fractions, split
 from ..data.prepare.valences import find_valences
 from ..data.prepare.workers import open_workers
 from ..data.target_spec import TargetSpec
+from ..data.writers import DATASET_FORMATS
 from ..figures import plot_trusted_ranges
 from ..figures.style import default_settings
 from ..utils.atomic import atomic_folder
@@ -163,6 +165,12 @@ def prepare(options: PrepareOptions) -> Report:
             report.warnings.append(f"trusted-ranges.png is missing: {shorten(error)}")
         files = [path for path in made.rglob("*") if path.is_file()]
         report.disk = sum(path.stat().st_size for path in files)
+        if report.memory:
+            report.seconds = training_cost.seconds(
+                made / f"training{DATASET_FORMATS[options.format].suffix}",
+                structures=int((split_of >= 0).sum()),
+                arrays=2 * len(spec.targets),
+            )
         report.write(made / "report.json")
     return report
 

@@ -26,7 +26,8 @@ class Sample:
     :param index: position in the file
     :param atoms: the structure; from XYZ, with all entries of its comment line
     :param target: target, ``(rows, columns)``; a row is a component, or an atom
-    :param mask: mask, ``(rows, columns)``; ``None`` if there is none
+    :param mask: mask, ``(rows, columns)``, also where NaN in the target and its padding
+        stands for it; ``None`` if there is none
     :param source: file of its calculation, if the data set has it
     """
 
@@ -82,6 +83,9 @@ def samples(section: Section, target: str) -> Iterator[Sample]:
         if section.indices is None or index in section.indices:
             check_structure(atoms)
             mask_array = arrays[1] if arrays[1:] else None
+            if mask_array is None and np.isnan(arrays[0][:, 0]).all():
+                # `prepare` writes NaN for a mask that is false, in the padding, too.
+                mask_array = ~np.isnan(arrays[0])
             source = atoms.info.get("source", sources.get(index))
             yield Sample(index, atoms, arrays[0], mask_array, source)
 

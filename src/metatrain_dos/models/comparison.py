@@ -93,11 +93,14 @@ def compare(
                 batch_size=batch_size,
                 per_atom=per_atom,
             )
-            masks = [sample.mask for sample in batch if sample.mask is not None]
+            masks = [
+                ~np.isnan(sample.target) if sample.mask is None else sample.mask
+                for sample in batch
+            ]
             aligned = align(
                 np.vstack(list(predictions)),
                 np.concatenate([sample.target for sample in batch]),
-                np.concatenate(masks) if masks else None,
+                np.concatenate(masks),
                 grid_spacing=axis.grid.spacing,
                 tail_weight=tail_weight,
                 extra_targets=axis.extra_targets,

@@ -17,6 +17,7 @@ from ..dataset import SPLITS
 from ..recipe import Recipe, describe_time
 from ..target_spec import TargetSpec
 from ..writers import DATASET_FORMATS
+from . import training_cost
 from .index import Index, Problem
 from .valences import count_electrons
 
@@ -24,8 +25,8 @@ from .valences import count_electrons
 # Lines of each kind of problem on the terminal; report.json has them all.
 SHOWN = 5
 
-BYTES = 8
-"""Size of a number in the memory of ``mtt train``, which reads double precision."""
+LARGE = 1e9
+"""Memory above which another format is recommended, bytes."""
 
 
 @dataclass
@@ -47,6 +48,7 @@ class Report:
     :param format: one of :data:`~metatrain_dos.data.writers.DATASET_FORMATS`
     :param warnings: further warnings
     :param disk: size of the data set, bytes
+    :param seconds: time that ``mtt train`` takes to read it, if it does so at once
     """
 
     index: Index
@@ -63,14 +65,19 @@ class Report:
     format: str
     warnings: list[str] = field(default_factory=list)
     disk: int = 0
+    seconds: float = 0.0
 
     @property
     def memory(self) -> int:
-        """Memory that targets and masks take in a training run, bytes."""
+        """Memory that the data set takes in a training run, bytes."""
         if not DATASET_FORMATS[self.format].in_memory:
             return 0
-        columns = 2 * len(self.spec.targets) * self.spec.columns
-        return int((self.split_of >= 0).sum()) * columns * BYTES
+        used = self.split_of >= 0
+        return training_cost.memory(
+            structures=int(used.sum()),
+            atoms=int(self.index.rows["atoms"][used].sum()),
+            numbers=2 * len(self.spec.targets) * self.spec.columns,
+        )
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -207,7 +214,8 @@ class Report:
             found = (f"{e} {n:g}" for e, n in electrons["valences"].items())
             yield f"valences      {', '.join(found)}"
         memory = (
-            f"{summary['memory'] / 1e6:.1f} MB of memory"
+            f"{summary['memory'] / 1e6:.1f} MB of memory, and about "
+            f"{self.seconds:.0f} s to read it"
             if summary["memory"]
             else "read from disk batch by batch"
         )
@@ -228,6 +236,11 @@ class Report:
         """Write everything that the user should look at."""
         summary = self.summary
         yield from (f"warning: {text}" for text in self.warnings)
+        if summary["memory"] > LARGE:
+            yield (
+                f"warning: mtt train will hold {summary['memory'] / 1e9:.1f} GB in "
+                "memory; --format memmap takes none of it, and half of the disk"
+            )
         if summary["split"]["leaked"]:
             yield (
                 f"warning: {summary['split']['leaked']} structures in validation or "
