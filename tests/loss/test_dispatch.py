@@ -103,9 +103,10 @@ def test_nan_is_a_mask():
 
 @pytest.mark.parametrize("padded", ["target", "mask", "prediction", "all"])
 @pytest.mark.parametrize("samples", [1, 3])
-def test_slices_of_wider_tensors(padded, samples):
+@pytest.mark.parametrize("components", [None, 2])
+def test_slices_of_wider_tensors(padded, samples, components):
     names = ("prediction", "target", "mask")
-    case = make_case(7, samples=samples, components=2)
+    case = make_case(7, samples=samples, components=components)
     slices = [
         torch.nn.functional.pad(x, (5, 0), value=1)[..., 5:]
         if padded in (name, "all")

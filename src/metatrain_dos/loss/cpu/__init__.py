@@ -84,7 +84,7 @@ def loss_and_gradient(
         :func:`metatrain_dos.loss.terms.weighted_terms`, and the derivative of each
         sample's loss, shape of ``predictions``, or ``None``
     """
-    p, t, m = _rows(predictions.detach().contiguous()), _rows(targets), _rows(mask)
+    p, t, m = _rows(predictions), _wide_rows(targets), _wide_rows(mask)
     gradient = np.empty(p.shape if with_gradient else (0, 0, 0), p.dtype)
     points = targets.shape[-1]
     tail_weight, grad_weight, int_weight = (
@@ -141,19 +141,22 @@ def _search(
 
 
 def _rows(values: Tensor) -> np.ndarray:
-    """
-    Look at a tensor as ``(samples, components, columns)``, one row behind the other.
+    """Look at a tensor as ``(samples, components, columns)``, in one piece."""
+    rows = values.detach().contiguous().numpy()
+    return rows.reshape(len(rows), math.prod(rows.shape[1:-1]), rows.shape[-1])
 
-    Where the tensor is the end of wider rows, as a target without its padding is, the
-    rows are as wide as those, and nothing is copied.
+
+def _wide_rows(values: Tensor) -> np.ndarray:
     """
-    values = values.detach()
+    Look at a tensor as :func:`_rows` does, but copy no ends of wider rows.
+
+    Where it is one, as a target without its padding is, the rows are as wide as those.
+    """
     *others, columns = values.shape
     padding, offset = values.stride(-2) - columns, values.storage_offset()
     if values.stride(-1) == 1 and 0 < padding <= offset:
-        wide = values.as_strided(
+        wide = values.detach().as_strided(
             (*others, columns + padding), values.stride(), offset - padding
         )
         values = wide if wide.is_contiguous() else values
-    rows = values.contiguous().numpy()
-    return rows.reshape(len(rows), math.prod(others[1:]), rows.shape[-1])
+    return _rows(values)
