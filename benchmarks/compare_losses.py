@@ -119,22 +119,13 @@ def committees(rows: list[dict[str, Any]]) -> None:
         files = [OUTPUT / f"{label(row)}.npz" for row in members]
         if len(files) < 3 or each["split"] != "structure":
             continue
-        predicted = np.array([np.load(file)["test"] for file in files], dtype=float)
-        free = round(FREEDOM / each["spacing"])
-        first, *others = np.pad(predicted, ((0, 0), (0, 0), (free, free)))
-        slid = [
-            align(
-                np.pad(other, ((0, 0), (free, free))),
-                first,
-                grid_spacing=each["spacing"],
-                tail_weight=0.0,
-            ).predictions
-            for other in others
-        ]
         os.chdir(write(members[0]))
-        known = truth(ase.io.read("test.xyz", ":"))
+        frames = ase.io.read("test.xyz", ":")
+        predicted = np.array([np.load(file)["test"] for file in files], dtype=float)
+        aligned = aligned_members(predicted, frames, each["spacing"])
+        known = truth(frames)
         cells = [_pair({name: each[f"test_{name}"] for name in ERRORS})]
-        for mean in (predicted.mean(0), np.mean([first, *slid], axis=0)):
+        for mean in (predicted.mean(0), aligned.mean(0)):
             cells.append(_pair(judge(mean, *known, each["spacing"])))
         print(f"| {_changes(members[0])} | {' | '.join(cells)} |")
 
@@ -181,6 +172,30 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     panels[0].invert_yaxis()
     panels[1].legend(frameon=False, fontsize=8)
     figure.savefig(path)
+
+
+def aligned_members(
+    predicted: np.ndarray, frames: list[ase.Atoms], spacing: float
+) -> np.ndarray:
+    """
+    Align predictions with that of the first model, up to 3 eV above the electrons.
+
+    Further up, few targets are trusted, and models differ.
+
+    :param predicted: predictions, ``(models, structures, columns)``, states/eV
+    :param frames: structures with ``n_electrons`` in their info
+    :param spacing: of the energy grid, eV
+    :return: the same on the axis of the first model, with more columns on both sides
+    """
+    free = round(FREEDOM / spacing)
+    first, *others = np.pad(predicted, ((0, 0), (0, 0), (free, free)))
+    electrons = np.array([[frame.info["n_electrons"]] for frame in frames])
+    is_full = np.cumsum(first, axis=-1) * spacing >= electrons
+    last = is_full.argmax(-1) + round(3.0 / spacing)
+    mask = np.arange(first.shape[-1]) <= last[:, None]
+    wide = np.pad(others, ((0, 0), (0, 0), (free, free)))
+    slid = [align(each, first, mask, grid_spacing=spacing).predictions for each in wide]
+    return np.array([first, *slid])
 
 
 def _pair(errors: dict[str, float]) -> str:

@@ -40,10 +40,8 @@ FEWEST_EPOCHS = 40
 # one epoch: fitted to the benchmark, whose structures have 2 to 8 atoms.
 SECONDS = {"soap_bpnn": (3e-3, 1e-3, 3e-3), "pet": (6e-3, 5e-3, 3e-3)}
 
-# The trusted range for which RECOMMENDED_INT_WEIGHT was found, eV, and the largest
-# weight that is not warned of.
+# The longest trusted range for which RECOMMENDED_INT_WEIGHT was tried, eV.
 RANGE = 40.0
-LARGEST_INT_WEIGHT = 10 * RECOMMENDED_INT_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -112,12 +110,13 @@ def fitting_int_weight(trusted_range: float) -> float:
     Choose the weight of the cumulative term for an energy axis.
 
     The square of a running integral grows with the square of the length of the axis.
+    On short axes, a larger weight makes the DOS worse and the integrated DOS no better.
 
     :param trusted_range: usual length of the range in which a DOS is trusted, eV
     :return: weight, with one digit
     """
-    fitting = RECOMMENDED_INT_WEIGHT * (RANGE / max(trusted_range, 1.0)) ** 2
-    return float(f"{min(fitting, LARGEST_INT_WEIGHT):.0e}")
+    longer = max(trusted_range, RANGE) / RANGE
+    return float(f"{RECOMMENDED_INT_WEIGHT / longer**2:.0e}")
 
 
 def describe_time(seconds: float) -> str:
