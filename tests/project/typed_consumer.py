@@ -14,17 +14,19 @@ from metatrain_dos import (
 )
 from metatrain_dos.data.calculation import Calculation
 from metatrain_dos.data.dataset import write_dataset
+from metatrain_dos.data.gridded_dos import GriddedDOS
 from metatrain_dos.data.readers import read_calculations
 from metatrain_dos.data.target_spec import TargetSpec
 
 
 calculations = list(read_calculations("structures.xyz"))
-assert_type(calculations, list[Calculation])
+assert_type(calculations, list[Calculation | GriddedDOS])
 
 grid = EnergyGrid.covering(-10.0, 5.0)
 assert_type(grid, EnergyGrid)
 assert_type(grid.size, int)
 one = calculations[0]
+assert isinstance(one, Calculation)
 assert_type(density_of_states(one.eigenvalues, one.kpoint_weights, grid), np.ndarray)
 assert_type(trust_mask(one.eigenvalues, grid), np.ndarray)
 

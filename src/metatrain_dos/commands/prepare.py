@@ -27,6 +27,7 @@ from ..data.prepare.index import Index
 from ..data.prepare.options import PrepareOptions
 from ..data.prepare.pipeline import read_all, write_splits
 from ..data.prepare.report import Report
+from ..data.prepare.report_lines import report_lines
 from ..data.prepare.split import parse_fractions, split
 from ..data.prepare.valences import find_valences
 from ..data.prepare.workers import open_workers
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
     except ValueError as error:
         sys.exit(f"mtt-dos prepare: {error}")
-    print("\n".join(report.lines()))
+    print("\n".join(report_lines(report)))
     print(f"\nnext: mtt-dos check {options.output / 'options.yaml'}")
     print(f"then: cd {options.output} && mtt train options.yaml")
 
@@ -118,6 +119,7 @@ def prepare(options: PrepareOptions) -> Report:
                 workers,
                 labels=sorted(filter(None, labels)),
                 smearing=smearing,
+                options=_reader_options(options),
                 strict=options.strict,
             )
             spec = like or _choose_spec(options, index)
@@ -173,6 +175,12 @@ def prepare(options: PrepareOptions) -> Report:
             )
         report.write(made / "report.json")
     return report
+
+
+def _reader_options(options: PrepareOptions) -> dict[str, Any]:
+    """Collect the keywords of readers that are given."""
+    found = {"smearing": options.dos_smearing, "energy_range": options.dos_range}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _read_like(options: PrepareOptions) -> TargetSpec:

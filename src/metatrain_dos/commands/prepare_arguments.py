@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="file with one source in each line, relative to the file; same as @FILE",
     )
     _add_targets(parser.add_argument_group("targets"))
+    _add_dos(parser.add_argument_group("DOS that is on a grid already"))
     _add_split(parser.add_argument_group("structures and their split"))
     _add_work(parser.add_argument_group("files and processes"))
 
@@ -125,6 +126,27 @@ def _add_targets(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="make each spin channel a target of its own (default: their sum, which "
         "most people want, in half the columns)",
+    )
+
+
+def _add_dos(group: argparse._ArgumentGroup) -> None:
+    """Add everything that a file with a DOS on a grid may not say."""
+    add = group.add_argument
+    add(
+        "--dos-smearing",
+        type=float,
+        metavar="EV",
+        help="standard deviation of the Gaussians of which it is made, 0 for "
+        "tetrahedra, where the outputs beside it do not say it; up to --smearing, "
+        "Gaussians are added (default: such a DOS is not used)",
+    )
+    add(
+        "--dos-range",
+        nargs=2,
+        type=float,
+        metavar=("FIRST", "LAST"),
+        help="its first and last energy, eV, where the files have none: deepmd-kit "
+        "(default: such a DOS is not used)",
     )
 
 

@@ -64,12 +64,12 @@ class Calculation:
                 "structure with ase.io.read"
             )
         check_structure(self.atoms)
-        eigenvalues = _finite_array(
+        eigenvalues = finite_array(
             "eigenvalues", self.eigenvalues, ("spin channels", "k-points", "bands")
         )
-        weights = _finite_array("kpoint_weights", self.kpoint_weights, ("k-points",))
-        fermi_level = _finite_number("fermi_level", self.fermi_level)
-        n_electrons = _finite_number("n_electrons", self.n_electrons)
+        weights = finite_array("kpoint_weights", self.kpoint_weights, ("k-points",))
+        fermi_level = finite_number("fermi_level", self.fermi_level)
+        n_electrons = finite_number("n_electrons", self.n_electrons)
         capacity = _check_bands(eigenvalues.shape, weights)
         if n_electrons is not None and not (
             0 < n_electrons <= capacity * (1 + WEIGHT_SUM_TOLERANCE)
@@ -80,7 +80,7 @@ class Calculation:
                 "and the number of bands"
             )
         if self.kpoints is not None:
-            kpoints = _finite_array("kpoints", self.kpoints, ("k-points", "3"))
+            kpoints = finite_array("kpoints", self.kpoints, ("k-points", "3"))
             if kpoints.shape != (len(weights), 3):
                 raise InputError(
                     f"kpoints: expected three coordinates of each of the "
@@ -93,6 +93,45 @@ class Calculation:
         object.__setattr__(self, "kpoint_weights", weights)
         object.__setattr__(self, "fermi_level", fermi_level)
         object.__setattr__(self, "n_electrons", n_electrons)
+
+    @property
+    def smearing(self) -> float:
+        """Width of the Gaussians that states already have: none for eigenvalues."""
+        return 0.0
+
+    @property
+    def resolution(self) -> float:
+        """Smallest smearing of a DOS that can be made of the states, eV."""
+        return 0.0
+
+    @property
+    def blur(self) -> float:
+        """Energy by which states may be elsewhere because they are smeared, eV."""
+        return 0.0
+
+    @property
+    def levels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Energies of all states, eV, and electrons that each holds, ``(states,)``."""
+        # Full bands hold their electrons, though printed weights do not sum to 1 or 2.
+        total = self.kpoint_weights.sum()
+        weights = self.kpoint_weights[:, None] * (round(total) / total)
+        spread = np.broadcast_to(weights, self.eigenvalues.shape)
+        return self.eigenvalues.ravel(), spread.ravel()
+
+    @property
+    def lowest(self) -> float:
+        """Energy of the lowest state, eV."""
+        return float(self.eigenvalues.min())
+
+    @property
+    def complete(self) -> float:
+        """Energy up to which no state is missing, eV: where the highest band begins."""
+        return float(self.eigenvalues.max(axis=-1).min())
+
+    @property
+    def channels(self) -> int:
+        """Number of spin channels; 0 with spinors, which have none."""
+        return 0 if self.has_spinors else len(self.eigenvalues)
 
     @property
     def has_spinors(self) -> bool:
@@ -179,8 +218,16 @@ def _check_bands(shape: tuple[int, ...], weights: np.ndarray) -> float:
     return total * channels * bands
 
 
-def _finite_array(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
-    """Convert to float64 and refuse other axes, no entries and infinite ones."""
+def finite_array(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
+    """
+    Convert to float64 and refuse other axes, no entries and infinite ones.
+
+    :param name: argument, for the error
+    :param value: numbers
+    :param axes: names of the axes
+    :return: array of that many axes
+    :raises InputError: if it is no such array
+    """
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
         raise InputError(
@@ -200,8 +247,15 @@ def _finite_array(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _finite_number(name: str, value: Any) -> float | None:
-    """Convert to a finite float, or refuse; keep ``None``."""
+def finite_number(name: str, value: Any) -> float | None:
+    """
+    Convert to a finite float, or refuse; keep ``None``.
+
+    :param name: argument, for the error
+    :param value: number, or ``None`` if it is not known
+    :return: the same
+    :raises InputError: if it is no finite number
+    """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, Real):

@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from ..loss.defaults import RECOMMENDED_INT_WEIGHT
-from .calculation import Calculation
+from .gridded_dos import AnyCalculation
 from .references import highest_occupied, reference_energy
 from .target_spec import TARGET, TargetSpec
 from .writers import DATASET_FORMATS
@@ -38,7 +38,7 @@ DEFAULT_BATCH_SIZE = 16
 DECIMALS = 6
 
 
-def training_frame(calculation: Calculation, spec: TargetSpec) -> ase.Atoms:
+def training_frame(calculation: AnyCalculation, spec: TargetSpec) -> ase.Atoms:
     """
     Make the structure, DOS and mask that ``mtt train`` reads.
 
@@ -228,7 +228,7 @@ def write_options(
 
 def write_dataset(
     folder: str | Path,
-    splits: Mapping[str, Sequence[Calculation]],
+    splits: Mapping[str, Sequence[AnyCalculation]],
     spec: TargetSpec,
     *,
     format: str = "xyz",

@@ -55,7 +55,7 @@ def density_of_states(
     channels = eigenvalues.shape[:-2]
     weights = np.broadcast_to(kpoint_weights[:, None], eigenvalues.shape[-2:]).ravel()
     dos = [
-        _sum_of_gaussians(energies.ravel(), weights, grid, smearing)
+        sum_of_gaussians(energies.ravel(), weights, grid, smearing)
         for energies in eigenvalues.reshape(-1, *eigenvalues.shape[-2:])
     ]
     return np.reshape(dos, (*channels, grid.size))
@@ -128,10 +128,18 @@ def _check_bands(
     return eigenvalues, kpoint_weights
 
 
-def _sum_of_gaussians(
+def sum_of_gaussians(
     energies: np.ndarray, weights: np.ndarray, grid: EnergyGrid, smearing: float
 ) -> np.ndarray:
-    """Add up one normalised Gaussian per energy on the grid, ``(grid.size,)``."""
+    """
+    Add up normalised Gaussians on a grid.
+
+    :param energies: their centres, ``(Gaussians,)``, eV
+    :param weights: their integrals, ``(Gaussians,)``
+    :param grid: energies to evaluate at
+    :param smearing: their standard deviation, at least the spacing of the grid, eV
+    :return: the sum, ``(grid.size,)``, 1/eV
+    """
     # Bins lie on the grid and beyond its ends, as far as a Gaussian reaches.
     reach = math.ceil(REACH * smearing / grid.spacing)
     position = (energies - grid.origin) / grid.spacing

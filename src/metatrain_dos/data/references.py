@@ -6,6 +6,7 @@ from scipy.special import ndtr
 
 from .calculation import Calculation
 from .defaults import DEFAULT_SMEARING, REFERENCES
+from .gridded_dos import AnyCalculation
 
 
 # Printed energies are rounded, and a Fermi level is often a printed eigenvalue.
@@ -17,12 +18,12 @@ NEUTRAL_TOLERANCE = 1e-6
 
 
 def reference_energy(
-    calculation: Calculation, reference: str, smearing: float = DEFAULT_SMEARING
+    calculation: AnyCalculation, reference: str, smearing: float = DEFAULT_SMEARING
 ) -> float:
     """
     Find the energy that becomes zero.
 
-    :param calculation: structure and eigenvalues
+    :param calculation: structure and its states
     :param reference: one of :data:`REFERENCES`
     :param smearing: width of the Gaussians for the neutral level, eV
     :return: energy to subtract from every eigenvalue, eV
@@ -52,23 +53,23 @@ def reference_energy(
     return level
 
 
-def neutral_level(calculation: Calculation, smearing: float) -> float | None:
+def neutral_level(calculation: AnyCalculation, smearing: float) -> float | None:
     """
     Find the level up to which the smeared states hold the electrons.
 
     Unlike the Fermi level that a code prints, which is arbitrary in a gap, it is in the
     middle of a gap that is much wider than the smearing.
 
-    :param calculation: structure and eigenvalues
+    :param calculation: structure and its states
     :param smearing: width of the Gaussians, eV
     :return: level, eV; ``None`` if the number of electrons is not known
     """
     electrons = calculation.n_electrons
     if electrons is None or not smearing > 0:
         return None
-    energies, weights = calculation.eigenvalues, calculation.kpoint_weights[:, None]
-    # Full bands hold their electrons, though printed weights do not sum to 1 or 2.
-    weights = weights * (round(weights.sum()) / weights.sum())
+    energies, weights = calculation.levels
+    # The states of a DOS on a grid are smeared already.
+    smearing = max(smearing**2 - calculation.smearing**2, 1e-12) ** 0.5
     low = float(energies.min()) - 10 * smearing
     high = float(energies.max()) + 10 * smearing
 
@@ -87,22 +88,22 @@ def neutral_level(calculation: Calculation, smearing: float) -> float | None:
     return sum(levels) / len(levels) if levels else float(energies.max())
 
 
-def highest_occupied(calculation: Calculation) -> float | None:
+def highest_occupied(calculation: AnyCalculation) -> float | None:
     """
     Find the highest state that is not above the Fermi level.
 
-    :param calculation: structure and eigenvalues
-    :return: its energy, eV; ``None`` if no Fermi level is known, or all states are
-        above it
+    :param calculation: structure and its states
+    :return: its energy, eV; ``None`` if no Fermi level is known, all states are above
+        it, or it is a DOS on a grid, which has no edge
     """
-    if calculation.fermi_level is None:
+    if calculation.fermi_level is None or not isinstance(calculation, Calculation):
         return None
     energies = calculation.eigenvalues
     occupied = energies[energies <= calculation.fermi_level + LEVEL_ROUNDING]
     return float(occupied.max()) if occupied.size else None
 
 
-def missing_electrons(calculation: Calculation) -> float | None:
+def missing_electrons(calculation: AnyCalculation) -> float | None:
     """
     Compare the states up to the Fermi level with the number of electrons.
 
@@ -111,15 +112,15 @@ def missing_electrons(calculation: Calculation) -> float | None:
     same number of electrons. States are counted whole: in a metal the result differs
     from zero by the difference of its smeared occupations from a step.
 
-    :param calculation: structure and eigenvalues
+    :param calculation: structure and its states
     :return: electrons less states, zero where they can agree; ``None`` if the
         Fermi level or the number of electrons is not known
     """
     level, electrons = calculation.fermi_level, calculation.n_electrons
     if level is None or electrons is None:
         return None
-    states = calculation.kpoint_weights[:, None]
-    energies = calculation.eigenvalues
-    fewest = float((states * (energies < level - LEVEL_ROUNDING)).sum())
-    most = float((states * (energies <= level + LEVEL_ROUNDING)).sum())
+    energies, states = calculation.levels
+    margin = LEVEL_ROUNDING + calculation.blur
+    fewest = float(states[energies < level - margin].sum())
+    most = float(states[energies <= level + margin].sum())
     return electrons - float(np.clip(electrons, fewest, most))

@@ -10,16 +10,14 @@ import numpy as np
 
 from ..loss.defaults import DEFAULT_EXTRA_TARGETS, DEFAULT_SPACING
 from ..utils.files import read_text
-from .calculation import Calculation
 from .defaults import REFERENCES
 from .dos import (
     DEFAULT_SMEARING,
     DEFAULT_TRUST_MARGIN,
     density_of_states,
-    trust_mask,
-    trusted_limit,
 )
 from .grid import LARGEST_SIZE, EnergyGrid
+from .gridded_dos import AnyCalculation, GriddedDOS
 from .references import reference_energy
 
 
@@ -71,6 +69,11 @@ class TargetSpec:
                 f"extra_targets: expected a number from 0 to {LARGEST_SIZE}, got "
                 f"{self.extra_targets}; {DEFAULT_EXTRA_TARGETS} is a good choice"
             )
+        if not 0 <= self.trust_margin < np.inf:
+            raise ValueError(
+                f"margin: expected an energy >= 0 in eV, got {self.trust_margin}; "
+                "three times the smearing is a good choice"
+            )
         if self.smearing > LARGEST_SIZE * self.grid.spacing:
             raise ValueError(
                 f"smearing: expected at most {LARGEST_SIZE} times the spacing of "
@@ -81,7 +84,7 @@ class TargetSpec:
     @classmethod
     def covering(
         cls,
-        calculations: Iterable[Calculation],
+        calculations: Iterable[AnyCalculation],
         *,
         spacing: float = DEFAULT_SPACING,
         smearing: float = DEFAULT_SMEARING,
@@ -103,11 +106,9 @@ class TargetSpec:
         """
         lowest, highest = np.inf, -np.inf
         for calculation in calculations:
-            energies = calculation.eigenvalues - reference_energy(
-                calculation, reference, smearing
-            )
-            lowest = min(lowest, float(energies.min()))
-            highest = max(highest, trusted_limit(energies, trust_margin))
+            zero = reference_energy(calculation, reference, smearing)
+            lowest = min(lowest, calculation.lowest - zero)
+            highest = max(highest, calculation.complete - zero - trust_margin)
         if lowest == np.inf:
             raise ValueError(
                 "calculations: expected at least one, got none; check the files they "
@@ -197,24 +198,26 @@ class TargetSpec:
         """Names of the targets in the options file."""
         return SPIN_TARGETS if self.spin_resolved else (TARGET,)
 
-    def dos_and_mask(self, calculation: Calculation) -> tuple[np.ndarray, np.ndarray]:
+    def dos_and_mask(
+        self, calculation: AnyCalculation
+    ) -> tuple[np.ndarray, np.ndarray]:
         """
         Compute the target of one calculation, summed over spin channels.
 
-        :param calculation: structure and eigenvalues
+        :param calculation: structure and its states
         :return: DOS ``(grid.size,)``, states/eV, and mask ``(grid.size,)``, bool
         """
         dos, mask = self._channels(calculation)
         return dos.sum(axis=0), mask
 
-    def rows(self, calculation: Calculation) -> dict[str, tuple[np.ndarray, ...]]:
+    def rows(self, calculation: AnyCalculation) -> dict[str, tuple[np.ndarray, ...]]:
         """
         Compute every target of one calculation.
 
         Both spin channels are trusted as far as the one that ends first. A calculation
         without spin has half of its states in each.
 
-        :param calculation: structure and eigenvalues
+        :param calculation: structure and its states
         :return: name of the target -> DOS and mask, as :meth:`dos_and_mask` gives them
         :raises ValueError: if channels are wanted of a calculation with spinors, which
             has none
@@ -222,7 +225,7 @@ class TargetSpec:
         dos, mask = self._channels(calculation)
         if not self.spin_resolved:
             return {TARGET: (dos.sum(axis=0), mask)}
-        if calculation.has_spinors:
+        if calculation.channels == 0:
             raise ValueError(
                 "eigenvalues: expected spin channels, got a calculation with "
                 "spinors, which has none; leave it out, or sum over spin"
@@ -234,12 +237,11 @@ class TargetSpec:
             for name, channel in zip(SPIN_TARGETS, dos, strict=True)
         }
 
-    def _channels(self, calculation: Calculation) -> tuple[np.ndarray, np.ndarray]:
+    def _channels(self, calculation: AnyCalculation) -> tuple[np.ndarray, np.ndarray]:
         """Compute the DOS of each channel, ``(channels, grid.size)``, and the mask."""
-        energies = calculation.eigenvalues - reference_energy(
-            calculation, self.reference, self.smearing
-        )
-        dos = density_of_states(
-            energies, calculation.kpoint_weights, self.grid, self.smearing
-        )
-        return dos, trust_mask(energies, self.grid, self.trust_margin)
+        zero = reference_energy(calculation, self.reference, self.smearing)
+        mask = self.grid.energies <= calculation.complete - zero - self.trust_margin
+        if isinstance(calculation, GriddedDOS):
+            return calculation.on_grid(self.grid, zero, self.smearing), mask
+        energies, weights = calculation.eigenvalues - zero, calculation.kpoint_weights
+        return density_of_states(energies, weights, self.grid, self.smearing), mask

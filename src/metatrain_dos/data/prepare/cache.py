@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -19,7 +19,7 @@ from ase.formula import Formula
 
 from ... import __version__
 from ..calculation import Calculation
-from ..dos import trusted_limit
+from ..gridded_dos import AnyCalculation
 from ..identity import SIZE, fingerprint
 from ..readers import read_calculations
 from ..references import highest_occupied, missing_electrons, neutral_level
@@ -40,6 +40,7 @@ ROW = np.dtype(
         ("is_exact", np.bool_),
         ("mesh", np.int32),
         ("bands", np.int32),
+        ("resolution", np.float64),
         ("lowest", np.float64),
         ("complete", np.float64),
         ("fermi", np.float64),
@@ -55,7 +56,8 @@ Numbers that are kept in memory for each structure; NaN if unknown.
 
 ``number`` in its source and ``offset`` in the record; spin ``channels``, 0 for spinors;
 whether eigenvalues have more than printed digits (``is_exact``); k-points of the full
-``mesh``; ``lowest`` eigenvalue, end of the ``complete`` states, ``fermi`` level,
+``mesh`` and ``bands``, 0 for a DOS on a grid, whose smearing and steps limit its
+``resolution``, eV; ``lowest`` state, end of the ``complete`` states, ``fermi`` level,
 highest ``occupied`` state and ``neutral`` level, eV; ``electrons`` and those
 ``missing`` up to the Fermi level.
 """
@@ -134,6 +136,7 @@ def read_sources(
     cache: Path,
     labels: tuple[str, ...],
     smearing: float,
+    options: Mapping[str, Any] | None = None,
 ) -> list[SourceSummary]:
     """
     Read sources into one record of the cache, unless they are in another.
@@ -143,6 +146,7 @@ def read_sources(
     :param labels: labels of each calculation: one of :data:`LABELS`, ``formula``,
         ``folder``, or a key of the info of its structure
     :param smearing: width of the Gaussians with which neutral levels are found, eV
+    :param options: keywords of readers
     :return: their content, in the order of the sources
     """
     cache.mkdir(parents=True, exist_ok=True)
@@ -154,13 +158,13 @@ def read_sources(
         with part.open("wb") as file:
             for source, kept in sources:
                 try:
-                    state = _state(source)
+                    state = _state(source, options or {})
                 except OSError as error:
                     rows = np.empty(0, ROW)
                     summaries.append(SourceSummary(source, "", rows, [], str(error)))
                     continue
                 if kept is None or kept.state != state:
-                    start, found = file.tell(), _read(source, file)
+                    start, found = file.tell(), _read(source, file, options or {})
                     summary = _summarize(source, record, found, labels, smearing)
                     # The next run reads a faulty one again: it may have been mended.
                     if summary.error is None:
@@ -179,7 +183,7 @@ def read_sources(
     return summaries
 
 
-def load(file: BinaryIO, offset: int) -> Calculation:
+def load(file: BinaryIO, offset: int) -> AnyCalculation:
     """
     Load one calculation.
 
@@ -194,7 +198,7 @@ def load(file: BinaryIO, offset: int) -> Calculation:
 def _summarize(
     source: str,
     record: str,
-    found: Iterator[tuple[int, Calculation]],
+    found: Iterator[tuple[int, AnyCalculation]],
     labels: tuple[str, ...],
     smearing: float,
 ) -> SourceSummary:
@@ -211,15 +215,17 @@ def _summarize(
     return SourceSummary(source, record, np.array(rows, ROW), values, failure)
 
 
-def _read(source: str, file: BinaryIO) -> Iterator[tuple[int, Calculation]]:
+def _read(
+    source: str, file: BinaryIO, options: Mapping[str, Any]
+) -> Iterator[tuple[int, AnyCalculation]]:
     """Read a source, and write its calculations, each at a position, to a record."""
-    for calculation in _readable(source):
+    for calculation in _readable(source, options):
         offset = file.tell()
         cache_format.dump(calculation, file)
         yield offset, calculation
 
 
-def _load_all(cache: Path, kept: Kept) -> Iterator[tuple[int, Calculation]]:
+def _load_all(cache: Path, kept: Kept) -> Iterator[tuple[int, AnyCalculation]]:
     """Load the calculations of a source, with their positions in its record."""
     with (cache / kept.record).open("rb") as file:
         file.seek(kept.start)
@@ -231,10 +237,10 @@ class _UnreadableError(Exception):
     """A fault of the source, and not of the cache."""
 
 
-def _readable(source: str) -> Iterator[Calculation]:
+def _readable(source: str, options: Mapping[str, Any]) -> Iterator[AnyCalculation]:
     """Read a source, whatever the library that knows its format raises."""
     try:
-        yield from read_calculations(source)
+        yield from read_calculations(source, **options)
     except MemoryError:
         raise
     except Exception as error:
@@ -244,22 +250,30 @@ def _readable(source: str) -> Iterator[Calculation]:
         raise _UnreadableError(f"{kind}{reason}") from error
 
 
-def _state(source: str) -> str:
+def _state(source: str, options: Mapping[str, Any]) -> str:
     """Name the present state of a source."""
     if os.path.isdir(source):
         files = sorted(entry.path for entry in os.scandir(source) if entry.is_file())
     else:
         files = [source]
     stats = [(name, os.stat(name)) for name in files]
-    content = [RECORD_VERSION, source]
+    content = [RECORD_VERSION, source, *(f"{k} {v}" for k, v in options.items())]
     content += [f"{name} {stat.st_mtime_ns} {stat.st_size}" for name, stat in stats]
     # Names of files need not be text.
     return hashlib.sha256(os.fsencode("\n".join(content))).hexdigest()[:24]
 
 
-def _numbers(calculation: Calculation, smearing: float) -> tuple[Any, ...]:
+def _numbers(calculation: AnyCalculation, smearing: float) -> tuple[Any, ...]:
     """Compute a row of :data:`ROW` from ``atoms`` on."""
-    energies, weights = calculation.eigenvalues, calculation.kpoint_weights
+    mesh = bands = 0
+    is_exact = False
+    if isinstance(calculation, Calculation):
+        energies, weights = calculation.eigenvalues, calculation.kpoint_weights
+        printed = np.abs(energies - np.round(energies, PRINTED_DIGITS)).max() < 1e-9
+        is_exact = not printed
+        # A point that no symmetry maps to another one has the smallest weight.
+        mesh = min(round(weights.sum() / weights.min()), 2**31 - 1)
+        bands = energies.shape[-1]
     known = [
         calculation.fermi_level,
         highest_occupied(calculation),
@@ -267,22 +281,21 @@ def _numbers(calculation: Calculation, smearing: float) -> tuple[Any, ...]:
         calculation.n_electrons,
         missing_electrons(calculation),
     ]
-    printed = np.abs(energies - np.round(energies, PRINTED_DIGITS)).max() < 1e-9
     return (
         len(calculation.atoms),
-        0 if calculation.has_spinors else len(energies),
-        not printed,
-        # A point that no symmetry maps to another one has the smallest weight.
-        min(round(weights.sum() / weights.min()), 2**31 - 1),
-        energies.shape[-1],
-        energies.min(),
-        trusted_limit(energies, 0.0),
+        calculation.channels,
+        is_exact,
+        mesh,
+        bands,
+        calculation.resolution,
+        calculation.lowest,
+        calculation.complete,
         *(np.nan if value is None else value for value in known),
         fingerprint(calculation.atoms),
     )
 
 
-def _label(calculation: Calculation, name: str, source: str) -> str:
+def _label(calculation: AnyCalculation, name: str, source: str) -> str:
     """Find one label of a calculation."""
     atoms = calculation.atoms
     if name == "folder":

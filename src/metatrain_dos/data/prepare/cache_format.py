@@ -10,9 +10,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.jsonio import decode, encode
 
 from ..calculation import Calculation
+from ..gridded_dos import AnyCalculation, GriddedDOS
 
 
-def dump(calculation: Calculation, file: BinaryIO) -> None:
+def dump(calculation: AnyCalculation, file: BinaryIO) -> None:
     """
     Append a calculation to a file: a header as JSON, then the bytes of its arrays.
 
@@ -47,7 +48,7 @@ def dump(calculation: Calculation, file: BinaryIO) -> None:
         file.write(np.ascontiguousarray(array).tobytes())
 
 
-def load(file: BinaryIO) -> Calculation:
+def load(file: BinaryIO) -> AnyCalculation:
     """
     Read the calculation that begins at the current position of a file.
 
@@ -71,4 +72,5 @@ def load(file: BinaryIO) -> Calculation:
         atoms.set_array(name.removeprefix("atoms."), arrays.pop(name))
     if header["results"] is not None:
         atoms.calc = SinglePointCalculator(atoms, **decode(header["results"]))
-    return Calculation(atoms=atoms, **arrays, **header["values"])
+    kind = GriddedDOS if "edges" in arrays else Calculation
+    return kind(atoms=atoms, **arrays, **header["values"])

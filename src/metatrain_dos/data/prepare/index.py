@@ -125,11 +125,11 @@ class Index:
         """
         # The settings with any grid at all, to ask for the limits that they give.
         any_grid = TargetSpec(EnergyGrid(0.0, spacing, 1), **settings)
-        known = self._has_reference(any_grid)
+        known = self._can_be_made(any_grid)
         if not known.any():
             raise ValueError(
-                f"reference: expected structures that have {any_grid.reference!r}, got "
-                "none; use the reference 'raw'"
+                "SOURCES: expected a structure at least that can be used, got none of "
+                f"{len(known)}; the first says: {next(self.problems(any_grid))}"
             )
         if energy_range is not None:
             return TargetSpec(EnergyGrid.covering(*energy_range, spacing), **settings)
@@ -162,7 +162,7 @@ class Index:
         # Half a step, because the energies of the grid are rounded.
         fits = self._starts(spec) >= spec.grid.origin - 0.5 * spec.grid.spacing
         trusted = self.trusted(spec) >= spec.grid.origin
-        return self._has_reference(spec) & fits & trusted
+        return self._can_be_made(spec) & fits & trusted
 
     def trusted(self, spec: TargetSpec) -> np.ndarray:
         """
@@ -181,7 +181,7 @@ class Index:
         :param spec: grid and other settings
         :return: problems in the order of the structures
         """
-        known = self._has_reference(spec)
+        known = self._can_be_made(spec)
         zeros, starts, trusted = (
             self.zeros(spec.reference),
             self._starts(spec),
@@ -193,6 +193,12 @@ class Index:
                 reason = (
                     "fermi_level: expected one for the reference "
                     f"{spec.reference!r}, got none; use the reference 'raw'"
+                )
+            elif self.rows["resolution"][i] > spec.smearing:
+                reason = (
+                    f"smearing: expected at most {spec.smearing:g} eV, got a "
+                    f"DOS on a grid that has {self.rows['resolution'][i]:.3g} eV "
+                    "already; choose a larger --smearing"
                 )
             elif not known[i]:
                 reason = (
@@ -218,7 +224,8 @@ class Index:
         Find the best calculation of each structure.
 
         More k-points are better, then more bands, then more digits than text has, then
-        the later of two.
+        the later of two. A DOS on a grid, which has none of these, comes after all
+        others, the one that is smeared least first.
 
         :return: number of the best calculation of the same structure,
             ``(structures,)``; its own where it is the best
@@ -226,7 +233,8 @@ class Index:
         rows = self.rows
         same = same_structures(rows["fingerprint"])
         later = np.arange(len(rows))
-        order = np.lexsort((later, rows["is_exact"], rows["bands"], rows["mesh"], same))
+        narrow, exact = -rows["resolution"], rows["is_exact"]
+        order = np.lexsort((later, narrow, exact, rows["bands"], rows["mesh"], same))
         last = np.append(np.diff(same[order]) != 0, True)
         best = np.empty(same.max() + 1, dtype=np.int64)
         best[same[order[last]]] = order[last]
@@ -237,9 +245,15 @@ class Index:
         lowest = self.rows["lowest"] - self.zeros(spec.reference)
         return lowest - EMPTY_MARGIN * spec.smearing
 
-    def _has_reference(self, spec: TargetSpec) -> np.ndarray:
-        """Select structures with the reference, and with spin channels if wanted."""
+    def _can_be_made(self, spec: TargetSpec) -> np.ndarray:
+        """
+        Select structures that have all that the settings ask for.
+
+        That is the reference, spin channels if they are wanted, and no smearing that is
+        wider already.
+        """
         known = ~np.isnan(self.zeros(spec.reference))
+        known &= self.rows["resolution"] <= spec.smearing
         if spec.spin_resolved:
             return known & (self.rows["channels"] > 0)
         return known

@@ -27,6 +27,8 @@ class PrepareOptions:
     trust_margin: float | None = None
     reference: str | None = None
     spin_resolved: bool | None = None
+    dos_smearing: float | None = None
+    dos_range: tuple[float, float] | None = None
     keep_duplicates: bool = False
     split: str = "0.8,0.1,0.1"
     seed: int = 0

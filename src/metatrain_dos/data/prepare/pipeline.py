@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import groupby, islice
@@ -40,6 +40,7 @@ def read_all(
     *,
     labels: Iterable[str],
     smearing: float,
+    options: Mapping[str, Any],
     strict: bool,
 ) -> Index:
     """
@@ -50,6 +51,7 @@ def read_all(
     :param workers: workers
     :param labels: labels of each structure besides :data:`~.cache.LABELS`
     :param smearing: width of the Gaussians with which neutral levels are found, eV
+    :param options: keywords of readers
     :param strict: whether to stop at the first source that cannot be read
     :return: index of all structures
     :raises ValueError: if nothing can be read, if it stops, or if workers write
@@ -57,7 +59,9 @@ def read_all(
     """
     names = tuple(dict.fromkeys([*LABELS, *labels]))
     index = Index(names)
-    read = partial(read_sources, cache=cache, labels=names, smearing=smearing)
+    read = partial(
+        read_sources, cache=cache, labels=names, smearing=smearing, options=options
+    )
     with progress("read", "file", total=len(sources)) as bar:
         kept = find_kept(cache)
         most = min(len(sources) // (SHARES * workers.calls), SOURCES_AT_A_TIME)

@@ -1,8 +1,7 @@
 """Describe a data set, and list everything that is not in it."""
 
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,19 +13,12 @@ from ase.formula import Formula
 
 from ...utils.progress import progress
 from ..dataset import SPLITS
-from ..recipe import Recipe, describe_time
+from ..recipe import Recipe
 from ..target_spec import TargetSpec
 from ..writers import DATASET_FORMATS
 from . import training_cost
 from .index import Index, Problem
 from .valences import count_electrons
-
-
-# Lines of each kind of problem on the terminal; report.json has them all.
-SHOWN = 5
-
-LARGE = 1e9
-"""Memory above which another format is recommended, bytes."""
 
 
 @dataclass
@@ -131,6 +123,7 @@ class Report:
                 "valences": spec.valences,
                 "disagree": list(self._disagreeing()),
             },
+            "on_a_grid": int((rows["bands"][used] == 0).sum()),
             "duplicates": [
                 self._named(i, same_as=self._named(self.best[i]))
                 for i in np.flatnonzero(self.best != np.arange(len(rows)))
@@ -181,122 +174,6 @@ class Report:
                 file.write(f"{',' if i else ''}\n    {json.dumps(row)}")
             file.write("\n  ]\n}\n")
 
-    def lines(self) -> Iterator[str]:
-        """Write the summary as lines for the terminal."""
-        summary = self.summary
-        grid, electrons = summary["grid"], summary["electrons"]
-        parts = ", ".join(
-            f"{count} {name.removesuffix('_set')}"
-            for name, count in summary["splits"].items()
-        )
-        yield (
-            f"structures    {summary['structures']} ({parts}), {summary['atoms']} atoms"
-        )
-        yield f"split         {summary['split']['description']}"
-        yield f"elements      {' '.join(summary['elements'])}"
-        yield (
-            f"grid          {grid['size']} energies from {grid['first']:.2f} to "
-            f"{grid['last']:.2f} eV in steps of {grid['spacing']:g} eV, and "
-            f"{grid['extra_targets']} extra; zero: {grid['reference']}"
-        )
-        for name in ("lowest_state", "trusted_limit", "fermi_level"):
-            if summary[name] is not None:
-                low, high = summary[name]
-                words = name.replace("_", " ")
-                yield f"{words:<14}{low:.2f} to {high:.2f} eV"
-        yield (
-            f"electrons     {electrons['checked']} checked, "
-            f"{len(electrons['off'])} off by more than {electrons['tolerance']:g}, "
-            f"{electrons['cannot_be_checked']} cannot be checked (no Fermi level or "
-            "no number of electrons)"
-        )
-        if electrons["valences"]:
-            found = (f"{e} {n:g}" for e, n in electrons["valences"].items())
-            yield f"valences      {', '.join(found)}"
-        memory = (
-            f"{summary['memory'] / 1e6:.1f} MB of memory, and about "
-            f"{self.seconds:.0f} s to read it"
-            if summary["memory"]
-            else "read from disk batch by batch"
-        )
-        disk = summary["disk"] / 1e6
-        yield f"size          {disk:.1f} MB on disk; in training: {memory}"
-        training = self.recipe.training
-        yield (
-            f"training      {self.recipe.architecture}, {training['num_epochs']} "
-            f"epochs in batches of {training['batch_size']}: about "
-            f"{describe_time(self.recipe.seconds)} on one core"
-        )
-        if summary["unread"]:
-            kinds = (f"{number} {kind}" for kind, number in summary["unread"].items())
-            yield f"not read      {', '.join(kinds)}"
-        yield from self._warnings()
-
-    def _warnings(self) -> Iterator[str]:
-        """Write everything that the user should look at."""
-        summary = self.summary
-        yield from (f"warning: {text}" for text in self.warnings)
-        if summary["memory"] > LARGE:
-            yield (
-                f"warning: mtt train will hold {summary['memory'] / 1e9:.1f} GB in "
-                "memory; --format memmap takes none of it, and half of the disk"
-            )
-        if summary["split"]["leaked"]:
-            yield (
-                f"warning: {summary['split']['leaked']} structures in validation or "
-                "test have a near relative in training, which makes errors look small"
-            )
-        if summary["without_neutral_level"]:
-            yield (
-                f"warning: {summary['without_neutral_level']} structures have no "
-                "number of electrons; their zero is the Fermi level of the code"
-            )
-        if summary["without_any_level"]:
-            yield (
-                f"warning: {summary['without_any_level']} of them have no Fermi level "
-                "either; their zero is that of the code, and the loss aligns them"
-            )
-        if summary["trusted_beyond_grid"]:
-            yield (
-                f"warning: {summary['trusted_beyond_grid']} structures could be "
-                "trusted beyond the end of the grid, where they are cut"
-            )
-        if summary["trusted_below_fermi_level"]:
-            yield (
-                f"warning: {summary['trusted_below_fermi_level']} structures are not "
-                "trusted up to their Fermi level; compute more bands"
-            )
-        electrons = summary["electrons"]
-        yield from _examples(
-            "off in their number of electrons",
-            electrons["off"],
-            lambda each: (
-                f"{each['states']:.3f} states up to the Fermi level for "
-                f"{each['electrons']:g} electrons"
-            ),
-        )
-        yield from _examples(
-            "with other electrons than their elements have elsewhere (charged, or "
-            "computed with other pseudopotentials)",
-            electrons["disagree"],
-            lambda each: f"{each['electrons']:g} instead of {each['expected']:g}",
-        )
-        yield from _examples(
-            "the same structure as another one, and not used",
-            [each for each in summary["duplicates"] if self._is_left_out(each)],
-            lambda each: "same structure as {source}, structure {number}".format(
-                **each["same_as"]
-            ),
-        )
-        for what, problems in (
-            ("cannot be read", self.index.unreadable),
-            ("left out", self.problems),
-        ):
-            yield from _grouped(what, problems)
-
-    def _is_left_out(self, duplicate: dict[str, Any]) -> bool:
-        return bool(self.split_of[duplicate["structure"]] < 0)
-
     def _named(self, structure: Any, **more: Any) -> dict[str, Any]:
         """Describe a structure by its origin."""
         source, number = self.index.where(int(structure))
@@ -341,37 +218,6 @@ class Report:
             "leaked": leaked,
             "leaked_at_random": round(random, 4),
         }
-
-
-def _examples(
-    what: str, structures: list[dict[str, Any]], describe: Callable[[Any], str]
-) -> Iterator[str]:
-    """Count the structures of a kind, and show some."""
-    if structures:
-        yield f"warning: {len(structures)} {what}"
-        for each in structures[:SHOWN]:
-            where = f"{each['source']}, structure {each['number']}"
-            yield f"  {where}: {describe(each)}"
-        if len(structures) > SHOWN:
-            yield f"  ... all {len(structures)} are in report.json"
-
-
-def _grouped(what: str, problems: list[Problem]) -> Iterator[str]:
-    """Count problems, and show each reason with its number and one example."""
-    if not problems:
-        return
-    yield f"warning: {len(problems)} {what}"
-    kinds: dict[str, list[Problem]] = {}
-    for each in problems:
-        # Numbers and names differ from file to file where the reason is the same.
-        kind = re.sub(r"[-\d.]+", "#", each.reason.split(", got ")[0])
-        kinds.setdefault(kind, []).append(each)
-    ordered = sorted(kinds.values(), key=len, reverse=True)
-    for alike in ordered[:SHOWN]:
-        times = f"{len(alike)} times, for example " if len(alike) > 1 else ""
-        yield f"  {times}{alike[0]}"
-    if len(ordered) > SHOWN:
-        yield f"  ... all {len(problems)} are in report.json"
 
 
 def _range(values: np.ndarray) -> list[float] | None:

@@ -6,16 +6,21 @@ A reader for another code is a module with one function, and one row of :data:`R
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...utils.compressed import open_bytes, plain_name
 from ...utils.files import refuse_special_file
 from ..calculation import Calculation, calculation_to_atoms
+from ..gridded_dos import AnyCalculation
 from ._common import calculation_from_ase
 from .abinit import read_abinit_gsr
 from .cp2k import read_cp2k
+from .dos_arrays import read_deepmd, read_dos_json, read_dos_npz
+from .doscar import read_doscar
 from .eigenval import read_eigenval
-from .espresso import read_espresso_text, read_espresso_xml
+from .espresso import read_espresso_xml
+from .espresso_dos import read_espresso_dos
+from .espresso_text import read_espresso_text
 from .extxyz import read_extxyz
 from .gpaw import read_gpw
 from .vasp import read_vasprun
@@ -32,7 +37,12 @@ __all__ = [
     "read_abinit_gsr",
     "read_calculations",
     "read_cp2k",
+    "read_deepmd",
+    "read_dos_json",
+    "read_dos_npz",
+    "read_doscar",
     "read_eigenval",
+    "read_espresso_dos",
     "read_espresso_text",
     "read_espresso_xml",
     "read_extxyz",
@@ -48,17 +58,19 @@ class Reader(NamedTuple):
 
     :param patterns: shell patterns of the file name, in lower case, without the ending
         of a compressed file
-    :param read: function from a path to one calculation, or to several
+    :param read: function from a path, and options, to one calculation, or to several
     :param mark: text near the beginning of every such file; empty where the name is
         enough
     :param unless: names of better files of the same run, beside which a file is not
         read
+    :param options: names of the keywords of the function
     """
 
     patterns: tuple[str, ...]
-    read: Callable[[Path], Calculation | Iterator[Calculation]]
+    read: Callable[..., AnyCalculation | Iterator[AnyCalculation]]
     mark: bytes = b""
     unless: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
     def fits(self, name: str) -> bool:
         """Tell whether a file of that name may be read."""
@@ -83,11 +95,30 @@ READERS = {
     "VASP text": Reader(
         ("eigenval*",), read_eigenval, unless=("vasprun*.xml*", "vaspout*.h5*")
     ),
+    "VASP DOS": Reader(
+        ("doscar*",),
+        read_doscar,
+        unless=("vasprun*.xml*", "vaspout*.h5*", "EIGENVAL*"),
+        options=("smearing",),
+    ),
+    "Quantum ESPRESSO DOS": Reader(
+        ("*.dos*", "*dos*.dat*", "*dos*.txt"),
+        read_espresso_dos,
+        b"Int dos(E)",
+        options=("smearing",),
+    ),
+    "pymatgen": Reader(
+        ("*.json*",), read_dos_json, b"electronic_structure.dos", options=("smearing",)
+    ),
+    "deepmd-kit": Reader(
+        ("type.raw",), read_deepmd, options=("smearing", "energy_range")
+    ),
+    "NumPy DOS": Reader(("*dos*.npz",), read_dos_npz, options=("smearing",)),
 }
 """
 Format -> reader. The first row that fits a file is used.
 
-Files with all digits come before printed ones.
+Files with all digits come before printed ones, and a DOS on a grid comes last.
 """
 
 HEAD = 4096
@@ -123,11 +154,12 @@ def find_reader(path: str | Path) -> Reader | None:
     return fitting[0] if fitting else None
 
 
-def read_calculations(path: str | Path) -> Iterator[Calculation]:
+def read_calculations(path: str | Path, **options: Any) -> Iterator[AnyCalculation]:
     """
     Read all calculations in a file, with the reader of :func:`find_reader`.
 
     :param path: file to read
+    :param options: keywords of readers, for those that have them
     :return: calculations in the order of the file
     :raises ValueError: if the file is of no known format, or cannot be read
     """
@@ -136,8 +168,10 @@ def read_calculations(path: str | Path) -> Iterator[Calculation]:
     reader = find_reader(path)
     if reader is None:
         raise ValueError(f"{path}: {_no_reader(path.name)}")
-    found = reader.read(path)
-    yield from (found,) if isinstance(found, Calculation) else found
+    found = reader.read(
+        path, **{key: value for key, value in options.items() if key in reader.options}
+    )
+    yield from found if isinstance(found, Iterator) else (found,)
 
 
 def _no_reader(name: str) -> str:

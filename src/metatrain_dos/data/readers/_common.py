@@ -156,6 +156,18 @@ def checked(calculation: Calculation) -> Calculation:
             f"kpoints: expected a grid, got a path of {len(kpoints)} points; compute "
             "the bands on a k-point grid"
         )
+    check_distances(atoms)
+    return calculation
+
+
+def check_distances(atoms: ase.Atoms) -> ase.Atoms:
+    """
+    Refuse a structure that cannot exist.
+
+    :param atoms: structure
+    :return: the same
+    :raises InputError: if two atoms are closer than any bond is long
+    """
     closest = closest_atoms(atoms)
     if closest is not None:
         one, other, distance = closest
@@ -165,7 +177,7 @@ def checked(calculation: Calculation) -> Calculation:
             f"{distance:.3g} Angstrom between atoms {one} ({symbols[one]}) and {other} "
             f"({symbols[other]}); leave out virtual crystals and overlapping structures"
         )
-    return calculation
+    return atoms
 
 
 def labelled(

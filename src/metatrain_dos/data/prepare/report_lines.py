@@ -1,0 +1,170 @@
+"""Describe a data set on the terminal."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..recipe import describe_time
+from .index import Problem
+from .report import Report
+
+
+# Lines of each kind of problem on the terminal; report.json has them all.
+SHOWN = 5
+
+LARGE = 1e9
+"""Memory above which another format is recommended, bytes."""
+
+
+def report_lines(report: Report) -> Iterator[str]:
+    """
+    Write the summary of a data set as lines for the terminal.
+
+    :param report: the data set
+    :return: lines
+    """
+    summary = report.summary
+    grid, electrons = summary["grid"], summary["electrons"]
+    parts = ", ".join(
+        f"{count} {name.removesuffix('_set')}"
+        for name, count in summary["splits"].items()
+    )
+    yield (f"structures    {summary['structures']} ({parts}), {summary['atoms']} atoms")
+    yield f"split         {summary['split']['description']}"
+    yield f"elements      {' '.join(summary['elements'])}"
+    yield (
+        f"grid          {grid['size']} energies from {grid['first']:.2f} to "
+        f"{grid['last']:.2f} eV in steps of {grid['spacing']:g} eV, and "
+        f"{grid['extra_targets']} extra; zero: {grid['reference']}"
+    )
+    for name in ("lowest_state", "trusted_limit", "fermi_level"):
+        if summary[name] is not None:
+            low, high = summary[name]
+            words = name.replace("_", " ")
+            yield f"{words:<14}{low:.2f} to {high:.2f} eV"
+    yield (
+        f"electrons     {electrons['checked']} checked, "
+        f"{len(electrons['off'])} off by more than {electrons['tolerance']:g}, "
+        f"{electrons['cannot_be_checked']} cannot be checked (no Fermi level or "
+        "no number of electrons)"
+    )
+    if electrons["valences"]:
+        found = (f"{e} {n:g}" for e, n in electrons["valences"].items())
+        yield f"valences      {', '.join(found)}"
+    memory = (
+        f"{summary['memory'] / 1e6:.1f} MB of memory, and about "
+        f"{report.seconds:.0f} s to read it"
+        if summary["memory"]
+        else "read from disk batch by batch"
+    )
+    disk = summary["disk"] / 1e6
+    yield f"size          {disk:.1f} MB on disk; in training: {memory}"
+    training = report.recipe.training
+    yield (
+        f"training      {report.recipe.architecture}, {training['num_epochs']} "
+        f"epochs in batches of {training['batch_size']}: about "
+        f"{describe_time(report.recipe.seconds)} on one core"
+    )
+    if summary["on_a_grid"]:
+        yield (
+            f"DOS on a grid {summary['on_a_grid']} structures have no eigenvalues, but "
+            "a DOS that was on a grid already"
+        )
+    if summary["unread"]:
+        kinds = (f"{number} {kind}" for kind, number in summary["unread"].items())
+        yield f"not read      {', '.join(kinds)}"
+    yield from _warnings(report)
+
+
+def _warnings(report: Report) -> Iterator[str]:
+    """Write everything that the user should look at."""
+    summary = report.summary
+    yield from (f"warning: {text}" for text in report.warnings)
+    if summary["memory"] > LARGE:
+        yield (
+            f"warning: mtt train will hold {summary['memory'] / 1e9:.1f} GB in "
+            "memory; --format memmap takes none of it, and half of the disk"
+        )
+    if summary["split"]["leaked"]:
+        yield (
+            f"warning: {summary['split']['leaked']} structures in validation or "
+            "test have a near relative in training, which makes errors look small"
+        )
+    if summary["without_neutral_level"]:
+        yield (
+            f"warning: {summary['without_neutral_level']} structures have no "
+            "number of electrons; their zero is the Fermi level of the code"
+        )
+    if summary["without_any_level"]:
+        yield (
+            f"warning: {summary['without_any_level']} of them have no Fermi level "
+            "either; their zero is that of the code, and the loss aligns them"
+        )
+    if summary["trusted_beyond_grid"]:
+        yield (
+            f"warning: {summary['trusted_beyond_grid']} structures could be "
+            "trusted beyond the end of the grid, where they are cut"
+        )
+    if summary["trusted_below_fermi_level"]:
+        yield (
+            f"warning: {summary['trusted_below_fermi_level']} structures are not "
+            "trusted up to their Fermi level; compute more bands"
+        )
+    electrons = summary["electrons"]
+    yield from _examples(
+        "off in their number of electrons",
+        electrons["off"],
+        lambda each: (
+            f"{each['states']:.3f} states up to the Fermi level for "
+            f"{each['electrons']:g} electrons"
+        ),
+    )
+    yield from _examples(
+        "with other electrons than their elements have elsewhere (charged, or "
+        "computed with other pseudopotentials)",
+        electrons["disagree"],
+        lambda each: f"{each['electrons']:g} instead of {each['expected']:g}",
+    )
+    yield from _examples(
+        "the same structure as another one, and not used",
+        [x for x in summary["duplicates"] if report.split_of[x["structure"]] < 0],
+        lambda each: "same structure as {source}, structure {number}".format(
+            **each["same_as"]
+        ),
+    )
+    for what, problems in (
+        ("cannot be read", report.index.unreadable),
+        ("left out", report.problems),
+    ):
+        yield from _grouped(what, problems)
+
+
+def _examples(
+    what: str, structures: list[dict[str, Any]], describe: Callable[[Any], str]
+) -> Iterator[str]:
+    """Count the structures of a kind, and show some."""
+    if structures:
+        yield f"warning: {len(structures)} {what}"
+        for each in structures[:SHOWN]:
+            where = f"{each['source']}, structure {each['number']}"
+            yield f"  {where}: {describe(each)}"
+        if len(structures) > SHOWN:
+            yield f"  ... all {len(structures)} are in report.json"
+
+
+def _grouped(what: str, problems: list[Problem]) -> Iterator[str]:
+    """Count problems, and show each reason with its number and one example."""
+    if not problems:
+        return
+    yield f"warning: {len(problems)} {what}"
+    kinds: dict[str, list[Problem]] = {}
+    for each in problems:
+        # Numbers and names differ from file to file where the reason is the same.
+        kind = re.sub(r"[-\d.]+", "#", each.reason.split(", got ")[0])
+        kinds.setdefault(kind, []).append(each)
+    ordered = sorted(kinds.values(), key=len, reverse=True)
+    for alike in ordered[:SHOWN]:
+        times = f"{len(alike)} times, for example " if len(alike) > 1 else ""
+        yield f"  {times}{alike[0]}"
+    if len(ordered) > SHOWN:
+        yield f"  ... all {len(problems)} are in report.json"

@@ -1,0 +1,114 @@
+"""Read the structure, and signs of convergence, from the text files of VASP."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import ase
+import ase.io
+import numpy as np
+
+from ...utils.compressed import OPENERS, open_text
+from ..calculation import InputError
+from ._common import numbers
+
+
+# Fractional coordinates of POSCAR and CONTCAR of one structure, Å
+SAME = 1e-4
+
+VECTOR = r"\s+".join([r"(-?\d+\.\d+)"] * 3)
+
+
+def text_beside(path: Path, name: str) -> str | None:
+    """
+    Read another file of the same run: OUTCAR.relax2.gz beside EIGENVAL.relax2.
+
+    :param path: ``EIGENVAL`` or ``DOSCAR``, with any ending
+    :param name: name of the other file, without an ending
+    :return: its text; ``None`` if there is no such file
+    """
+    plain = path.with_suffix("") if path.suffix.lower() in OPENERS else path
+    other = plain.with_name(re.sub("(?i)eigenval|doscar", name, plain.name))
+    for ending in ("", *OPENERS):
+        file = other.with_name(other.name + ending)
+        if file.exists():
+            with open_text(file, errors="replace") as stream:
+                return stream.read()
+    return None
+
+
+def structure(path: Path, outcar: str | None) -> ase.Atoms:
+    """
+    Find the structure that the states belong to.
+
+    :param path: file of the run
+    :param outcar: text of its ``OUTCAR``; ``None`` if there is none
+    :return: the structure
+    :raises InputError: if there is none, or ``CONTCAR`` and ``POSCAR`` differ and there
+        is no ``OUTCAR``
+    """
+    found = [
+        poscar(text)
+        for name in ("CONTCAR", "POSCAR")
+        if (text := text_beside(path, name))
+    ]
+    if not found:
+        raise InputError(
+            f"POSCAR: expected it or CONTCAR beside {path.name}, got neither; give the "
+            "vasprun.xml of this run"
+        )
+    steps = [] if outcar is None else outcar.split("TOTAL-FORCE (eV/Angst)")[1:]
+    if steps and outcar is not None:
+        cells = outcar.split("direct lattice vectors")[1:]
+        rows = steps[-1].strip().splitlines()[1 : len(found[0]) + 1]
+        positions = numbers(" ".join(" ".join(r.split()[:3]) for r in rows), "POSITION")
+        cell = re.findall(rf"^\s+{VECTOR}", cells[-1], re.MULTILINE)[:3]
+        return ase.Atoms(
+            found[0].numbers,
+            positions=positions.reshape(-1, 3),
+            cell=np.array(cell, dtype=np.float64),
+            pbc=True,
+        )
+    moved = np.abs(found[0].get_scaled_positions() - found[-1].get_scaled_positions())
+    moved = np.abs(moved - np.rint(moved)).max()
+    if moved > SAME or np.abs(found[0].cell - found[-1].cell).max() > SAME:
+        raise InputError(
+            "CONTCAR: expected the structure of POSCAR, got another one, as after a "
+            "relaxation; give the vasprun.xml of this run, or leave its OUTCAR there"
+        )
+    return found[0]
+
+
+def poscar(text: str) -> ase.Atoms:
+    """
+    Read a structure, without constraints and velocities.
+
+    :param text: text of ``POSCAR`` or ``CONTCAR``
+    :return: the structure
+    :raises InputError: if it does not name its elements
+    """
+    lines = text.splitlines()
+    if len(lines) < 7 or not re.fullmatch(r"\s*[A-Z].*", lines[5]):
+        raise InputError(
+            "POSCAR: expected the names of the elements in its sixth line, got none; "
+            "add them, or give the vasprun.xml of this run"
+        )
+    atoms: Any = ase.io.read(io.StringIO(text), format="vasp")
+    return ase.Atoms(
+        atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True
+    )
+
+
+def check_outcar(text: str) -> None:
+    """
+    Refuse a density that is not self-consistent.
+
+    :param text: text of ``OUTCAR``
+    :raises InputError: if the last step has not converged
+    """
+    if "EDIFF was not reached" in text.rpartition("aborting loop")[2][:200]:
+        raise InputError(
+            "OUTCAR: expected the last step to reach EDIFF, but it did not; run VASP "
+            "until it finds the self-consistent density"
+        )

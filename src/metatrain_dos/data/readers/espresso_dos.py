@@ -1,0 +1,140 @@
+"""Read the density of states of ``dos.x`` (Quantum ESPRESSO)."""
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import ase
+import numpy as np
+
+from ...utils.compressed import open_bytes, open_text, plain_name
+from ..calculation import InputError
+from ..gridded_dos import GriddedDOS
+from ..identity import fingerprint, same_structures
+from ._common import HARTREE, check_distances, maybe, numbers, reading
+from ._dos import smearing_or
+from .espresso import structure_in_xml
+from .espresso_text import structure_in_text
+
+
+__all__ = ["read_espresso_dos"]
+
+OUTPUTS = ("*.save", "*.xml*", "*.out*", "*.pwo*", "*.log*")
+HEAD = 4096
+
+BROADENING = re.compile(r"ngauss,\s*degauss=\s*(-?\d+)\s+(\S+)")
+
+
+def read_espresso_dos(path: str | Path, smearing: float | None = None) -> GriddedDOS:
+    """
+    Read the density of states of ``dos.x``, with outputs of the same run beside it.
+
+    The structure and the number of electrons come from an output of ``pw.x``, XML or
+    text, and the smearing from that of ``dos.x``. Names that begin like the file are
+    preferred.
+
+    :param path: ``prefix.dos``
+    :param smearing: standard deviation of its own Gaussians, eV, where no output of
+        ``dos.x`` says it
+    :return: the density of states
+    :raises ValueError: if the files cannot be read, are not complete, have different
+        structures, or do not say the smearing
+    """
+    path = Path(path)
+    with reading(path, "output of dos.x beside that of pw.x"):
+        with open_text(path) as stream:
+            head, *lines = stream.read().splitlines()
+        rows = [numbers(line, "dos") for line in lines if line.strip()]
+        channels = 2 if "dosup" in head else 1
+        values = np.array(rows).T
+        if len(values) != 2 + channels:
+            raise InputError(
+                f"dos: expected {2 + channels} columns, got {len(values)}; check "
+                "whether dos.x finished"
+            )
+        atoms, electrons = _structure(path)
+        level = re.search(r"EFermi =\s*(\S+)", head)
+        # The printed energies are rounded to three decimals.
+        energies = np.linspace(values[0, 0], values[0, -1], values.shape[1])
+        return GriddedDOS.from_samples(
+            check_distances(atoms),
+            energies,
+            values[1:-1],
+            smearing=smearing_or(_smearing(path), smearing),
+            fermi_level=maybe(level[1]) if level else None,
+            n_electrons=electrons,
+        )
+
+
+def _beside(path: Path, mark: bytes) -> Iterator[list[Path]]:
+    """Find outputs with a mark: those that are named like the file, then all."""
+    prefix = plain_name(path).split(".")[0]
+    for start in (prefix, ""):
+        found = {file for each in OUTPUTS for file in path.parent.glob(start + each)}
+        yield [file for file in sorted(found) if _has(file, mark)]
+
+
+def _has(file: Path, mark: bytes) -> bool:
+    """Tell whether a file has a mark near its beginning."""
+    if file.is_dir():
+        return mark == XML
+    with open_bytes(file) as stream:
+        return mark in stream.read(HEAD)
+
+
+XML, TEXT = b":espresso", b"Program PWSCF"
+
+
+def _structure(path: Path) -> tuple[ase.Atoms, float]:
+    """Read the structure in the outputs of ``pw.x``, which have to agree."""
+    problem: ValueError | None = None
+    for mark, read in ((XML, structure_in_xml), (TEXT, structure_in_text)):
+        for files in _beside(path, mark):
+            structures = []
+            for file in files:
+                try:
+                    structures.append(read(file))
+                except ValueError as error:
+                    problem = error
+            if not structures:
+                continue
+            prints = np.array([fingerprint(atoms) for atoms, _ in structures])
+            if len(set(same_structures(prints))) > 1:
+                raise InputError(
+                    "structure: expected the same one in all outputs of pw.x beside "
+                    f"it, got several in {', '.join(file.name for file in files)}; "
+                    f"name those of this run {plain_name(path).split('.')[0]}*"
+                )
+            return structures[0]
+    raise InputError(
+        "structure: expected an output of pw.x beside it, XML or text, got none "
+        f"that can be used ({problem or 'there is none'}); put it there"
+    )
+
+
+def _smearing(path: Path) -> float | None:
+    """Find the standard deviation of the Gaussians, eV, in the output of ``dos.x``."""
+    for files in _beside(path, b"Program DOS"):
+        widths = set()
+        for file in files:
+            with open_text(file, errors="replace") as stream:
+                text = stream.read()
+            found = BROADENING.findall(text)
+            if found:
+                kind, degauss = found[-1]
+                widths.add(_deviation(int(kind), float(degauss) * HARTREE / 2))
+            elif "etrahedra used" in text:
+                widths.add(0.0)
+        if len(widths) == 1:
+            return widths.pop()
+    return None
+
+
+def _deviation(kind: int, width: float) -> float:
+    """Convert the width of a broadening of Quantum ESPRESSO."""
+    if kind == 0:
+        return width / math.sqrt(2)  # its Gaussian is exp(-(E / width)^2)
+    if kind == -99:  # the derivative of the Fermi function
+        return width * math.pi / math.sqrt(3)
+    return 0.0  # Methfessel-Paxton and cold smearing have no second moment

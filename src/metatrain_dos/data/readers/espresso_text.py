@@ -1,0 +1,143 @@
+"""Read the text output of ``pw.x`` (Quantum ESPRESSO)."""
+
+import io
+import re
+from pathlib import Path
+
+import ase
+import ase.io
+import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
+
+from ...utils.compressed import open_text
+from ..calculation import Calculation, InputError
+from ._common import bands_from_ase, checked, labelled, numbers, reading
+
+
+__all__ = ["read_espresso_text"]
+
+
+def read_espresso_text(path: str | Path) -> Calculation:
+    """
+    Read the text that ``pw.x`` (Quantum ESPRESSO) prints, with the help of ASE.
+
+    Energies have four decimals. The XML file has all digits, and contains the bands
+    even where those of many k-points are not printed.
+
+    :param path: output of ``pw.x``; of several steps the last is used
+    :return: the calculation
+    :raises ValueError: if the file cannot be read, is not complete, has not converged,
+        lacks the eigenvalues, or has k-points along a path
+    """
+    path = Path(path)
+    # Titles and paths may be in any encoding; nothing that is read here is.
+    with (
+        reading(path, KIND),
+        open_text(path, errors="replace") as stream,
+    ):
+        return _from_text(stream.read())
+
+
+def structure_in_text(path: Path) -> tuple[ase.Atoms, float]:
+    """
+    Read the last structure, and the number of electrons, without bands.
+
+    :param path: output of ``pw.x``
+    :return: structure and number of electrons
+    :raises ValueError: if the file cannot be read, is not complete, has not converged,
+        or has k-points along a path
+    """
+    with reading(path, KIND), open_text(path, errors="replace") as stream:
+        atoms, _, electrons = _last_step(stream.read())
+        return atoms.copy(), electrons  # without the calculator
+
+
+KIND = "text output of pw.x"
+
+
+def _last_step(text: str) -> tuple[ase.Atoms, str, float]:
+    """Read the last step; return it, the text of the last run, and the electrons."""
+    last = text[max(text.rfind("Program PWSCF"), 0) :]
+    _check_text(last)
+    # A level that did not fit its columns is not needed; ASE would stumble over it.
+    last = re.sub(r".*(Fermi energ|highest occupied).*\*\*.*\n", "", last)
+    [atoms] = ase.io.iread(io.StringIO(last), index=-1, format="espresso-out")
+    electrons = re.findall(r"number of electrons\s*=\s*([\d.]+)", last)
+    return atoms, last, float(electrons[-1])
+
+
+def _from_text(text: str) -> Calculation:
+    """Make a calculation from the text that ``pw.x`` prints."""
+    atoms, last, electrons = _last_step(text)
+    _check_bands(last)
+    states = re.findall(r"number of Kohn-Sham states\s*=\s*(\d+)", last)
+    if atoms.calc.kpts is None:
+        raise InputError(NOT_PRINTED)
+    eigenvalues, weights, fermi_level = bands_from_ase(atoms)
+    if eigenvalues.shape[-1] != int(states[-1]):
+        raise InputError(
+            f"eigenvalues: expected {states[-1]} at every k-point, got "
+            f"{eigenvalues.shape[-1]}; check whether the output is complete"
+        )
+    results = atoms.calc.results
+    structure = atoms.copy()  # without the calculator
+    labelled(
+        structure,
+        results.get("free_energy"),
+        results.get("forces"),
+        voigt_6_to_full_3x3_stress(results["stress"]) if "stress" in results else None,
+    )
+    return checked(
+        Calculation(
+            atoms=structure,
+            eigenvalues=eigenvalues,
+            kpoint_weights=weights,
+            kpoints=_printed_kpoints(last)[: len(weights)],
+            fermi_level=fermi_level,
+            n_electrons=electrons,
+        )
+    )
+
+
+NOT_PRINTED = (
+    "eigenvalues: expected in the output, got none; give the prefix.xml of this run, "
+    "or run pw.x with verbosity = 'high'"
+)
+
+
+def _check_text(text: str) -> None:
+    """Refuse files that ASE would read although they hold no result."""
+    if "JOB DONE." not in text[-10_000:]:
+        raise InputError(
+            "JOB DONE: expected at the end of the output, got nothing; check whether "
+            "pw.x finished"
+        )
+    if "convergence NOT achieved" in text.rpartition("Self-consistent Calculation")[2]:
+        raise InputError(
+            "the SCF cycle: expected to converge, but it did not; run pw.x until it "
+            "finds the self-consistent density"
+        )
+    if not re.search("Fermi energ|highest occupied", text):
+        raise InputError(
+            "Fermi energy: expected in the output, got nothing, as in runs along a "
+            "path; run pw.x with calculation = 'nscf' and a grid"
+        )
+
+
+def _check_bands(text: str) -> None:
+    """Refuse an output without all eigenvalues."""
+    if "set verbosity='high' to print the bands" in text or not re.search(
+        r"bands \(ev\)", text
+    ):
+        raise InputError(NOT_PRINTED)
+
+
+def _printed_kpoints(text: str) -> np.ndarray:
+    """Read fractional coordinates of the k-points, ``(k-points, 3)``."""
+    vector = r"\(\s*(\S+)\s+(\S+)\s+(\S+)\s*\)"
+    # The axes before any change of the cell, in which the k-points are printed
+    axes = re.findall(rf"^ +a\(\d\) = {vector}", text, re.MULTILINE)[:3]
+    points = text.partition("cart. coord. in units 2pi/alat")[2].partition("\n\n")[0]
+    found = re.findall(rf"k\( *\d+\) = {vector}, wk", points)
+    cartesian = numbers(" ".join(x for row in found for x in row), "k-points")
+    return cartesian.reshape(-1, 3) @ np.array(axes, dtype=np.float64).T
