@@ -69,6 +69,15 @@ def test_widths_add_up_to_the_one_of_eigenvalues(calculation, own, step, toleran
     np.testing.assert_allclose(found, expected, 0, tolerance * expected.max())
 
 
+def test_the_step_of_the_grid_is_a_width(calculation):
+    grid = EnergyGrid(-14.0, 0.2, 120)
+    expected = density_of_states(
+        calculation.eigenvalues, calculation.kpoint_weights, grid, 0.3
+    )
+    found = gridded(calculation, 0.27).on_grid(grid, 0.0, 0.3)
+    np.testing.assert_allclose(found, expected, 0, 4e-3 * expected.max())
+
+
 @pytest.mark.parametrize("smearing", [0.1, 0.12, 0.3, 1.0])
 def test_no_state_is_lost(calculation, smearing):
     grid = EnergyGrid(-25.0, 0.07, 900)
@@ -118,6 +127,13 @@ def test_the_target(calculation):
         np.testing.assert_allclose(found, expected, 0, tolerance * expected.max())
         assert mask.any()
         assert (mask != found_mask).sum() <= (reference == "neutral")
+
+
+def test_the_neutral_level(calculation):
+    # States that are smeared twice would give 0.04 eV less.
+    expected = reference_energy(calculation, "neutral")
+    found = reference_energy(gridded(calculation, own=0.25), "neutral")
+    assert found == pytest.approx(expected, abs=1e-3)
 
 
 def test_both_channels(calculation):

@@ -155,6 +155,21 @@ def test_narrow_bands_between_rows(tmp_path, calculation):
     assert_same_dos(read_doscar(path), calculation, 4e-2)
 
 
+def test_densities_of_tetrahedra(tmp_path, calculation):
+    # They are those at the row, and agree with the states since the one before
+    # within what is printed.
+    write_outcar(tmp_path / "OUTCAR", calculation, ismear=-5)
+    path = write_doscar(tmp_path / "DOSCAR", calculation, sigma=0.1, step=0.01)
+    *head, rows = path.read_text().split("\n", 6)
+    values = np.array([row.split() for row in rows.splitlines()], dtype=float)
+    middle = (values[:-1, 1] + values[1:, 1]) / 2
+    values[:-1, 1] = middle
+    rows = "".join("{:11.3f} {:11.4E} {:11.4E}\n".format(*row) for row in values)
+    path.write_text("\n".join([*head, rows]))
+    dos = read_doscar(path)
+    np.testing.assert_allclose(dos.states[0].cumsum(), values[:, 2], 0, 1e-9)
+
+
 @pytest.mark.parametrize(
     ("ismear", "expected"),
     [

@@ -1,0 +1,132 @@
+"""Parse ``vasprun.xml`` of VASP piece by piece."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from ..calculation import InputError
+from ._common import maybe, numbers
+
+
+# Read once the file has ended; of each the last counts, apart from these two.
+SECTIONS = ("kpoints", "parameters", "atominfo", "calculation")
+OPT = ("eigenvalues_kpoints_opt", "dos")
+
+# Projections and partial densities can be a thousand times as large as the rest.
+UNUSED = re.compile(rb"<(projected(?:_kpoints_opt)?|partial|total)[ >]")
+LONGEST_TAG = 64
+PIECE = 2**20
+
+Section = ElementTree.Element
+
+
+class Step(NamedTuple):
+    """
+    One step of a relaxation or trajectory.
+
+    :param section: its element; ``None`` if it is not the last, and not wanted
+    :param energies: energy of each electronic step, eV
+    """
+
+    section: Section | None
+    energies: list[float]
+
+
+def read_sections(
+    stream: BinaryIO, all_steps: bool
+) -> tuple[dict[str, Section], list[Step]]:
+    """
+    Read what the bands need.
+
+    :param stream: the file
+    :param all_steps: whether to keep other steps than the last, where they have bands
+    :return: tag -> element, and all steps
+    """
+    parser: Any = ElementTree.XMLPullParser(("start", "end"))
+    found: dict[str, Section] = {}
+    steps: list[Step] = []
+    energies: list[float] = []
+    depth = 0
+    root = None
+    for piece in _without_unused(stream):
+        parser.feed(piece)
+        for event, element in parser.read_events():
+            tag = element.tag
+            if event == "start":
+                root = element if root is None else root
+                depth += 1
+                continue
+            depth -= 1
+            if tag == "scstep":
+                energy = maybe(element.findtext("energy/i[@name='e_fr_energy']"))
+                energies.append(np.nan if energy is None else energy)
+                element.clear()
+            if depth == 1 and root is not None:
+                if tag == "calculation":
+                    if steps and not (all_steps and _has_bands(steps[-1].section)):
+                        steps[-1] = Step(None, steps[-1].energies)
+                    steps.append(Step(element, energies))
+                    energies = []
+                if tag in SECTIONS or tag in OPT:
+                    found[tag] = element
+                root.clear()
+    parser.close()
+    return found, steps
+
+
+def _has_bands(section: Section | None) -> bool:
+    return section is not None and section.find("eigenvalues") is not None
+
+
+def _without_unused(stream: BinaryIO) -> Iterator[bytes]:
+    """Read a file, but leave out elements that are not needed."""
+    rest, end = b"", b""
+    while piece := stream.read(PIECE):
+        rest += piece
+        while True:
+            if not end:
+                start = UNUSED.search(rest)
+                if start is None:
+                    break
+                yield rest[: start.start()]
+                rest, end = rest[start.start() :], b"</" + start[1] + b">"
+            place = rest.find(end)
+            if place < 0:
+                break
+            rest, end = rest[place + len(end) :], b""
+        if not end:
+            yield rest[:-LONGEST_TAG]
+        rest = rest[-LONGEST_TAG:]
+    yield b"" if end else rest
+
+
+def find(section: Section, tag: str) -> Section:
+    """
+    Find an element that every finished run writes.
+
+    :param section: element around it
+    :param tag: its path
+    :return: the element
+    :raises InputError: if it is not there
+    """
+    found = section.find(tag)
+    if found is None:
+        raise InputError(
+            f"{tag}: expected in the output of every finished run, got nothing; check "
+            "whether VASP finished"
+        )
+    return found
+
+
+def rows_of(section: Section) -> np.ndarray:
+    """
+    Read the numbers of the elements in an element.
+
+    :param section: element around them
+    :return: numbers, ``(elements, numbers)``
+    """
+    text = " ".join(row.text or "" for row in section)
+    return numbers(text, section.get("name", section.tag)).reshape(len(section), -1)
