@@ -16,6 +16,9 @@ from metatrain_dos.models.levels import (
     fermi_level,
     states_below,
 )
+from metatrain_dos.models.noise import sharpened
+from metatrain_dos.models.predictor import DEFAULT_THRESHOLD as THRESHOLD
+from metatrain_dos.models.predictor import DEFAULT_TOLERANCE as TOLERANCE
 
 
 GRID = EnergyGrid(-10.0, 0.05, 401)
@@ -146,9 +149,8 @@ def test_a_dimerised_chain_has_a_gap(t2):
     eigenvalues, weights = chain(t1, t2)
     dos = density_of_states(eigenvalues, weights, GRID, 0.1)
     edges = band_edges(dos, ENERGIES, 2.0, smearing=0.1)
-    # Levels near the edge of the band count with the outermost one.
-    np.testing.assert_allclose(edges.gap, 2 * (t1 - t2), atol=0.12)
-    assert edges.gap > 2 * (t1 - t2)
+    # A third of the smearing that is left.
+    np.testing.assert_allclose(edges.gap, 2 * (t1 - t2), atol=0.03)
     np.testing.assert_allclose(edges.fermi_level, 0.0, atol=1e-9)
 
 
@@ -157,6 +159,28 @@ def test_a_gap_that_smearing_has_filled_is_not_seen():
     edges = band_edges(dos, ENERGIES, 2.0, smearing=SMEARING)
     assert edges.gap == 0
     np.testing.assert_allclose(edges.fermi_level, 0.0, atol=1e-9)
+
+
+def test_sharpening_finds_a_gap_that_smearing_has_filled():
+    dos = levels([-0.7, 0.7], [2, 2])
+    edges = band_edges(dos, ENERGIES, 2.0, smearing=SMEARING, threshold=0.01)
+    # A half of the smearing: each tail adds to the other in the middle.
+    np.testing.assert_allclose(edges.gap, 1.4, atol=0.15)
+    # Without the smearing, it cannot be told from a metal.
+    assert band_edges(dos, ENERGIES, 2.0, threshold=0.01).gap == 0
+
+
+@pytest.mark.parametrize("smearing", [0.3, 0.5])
+def test_sharpened_levels_are_narrower_gaussians(smearing):
+    dos = levels([0.0], [2], smearing)
+    curve = IntegratedDOS(ENERGIES, dos, cumulative_dos(dos, ENERGIES))
+    sharp, width = sharpened(curve, smearing)
+    assert 0.4 < width / smearing < 0.6
+    expected = levels([0.0], [2], width)
+    # Its integral grows by 6 %; the filters end at six times their width.
+    np.testing.assert_allclose(
+        sharp.dos / sharp.dos.max(), expected / expected.max(), atol=1e-3
+    )
 
 
 def test_a_gap_without_an_end():
@@ -202,13 +226,14 @@ def test_where_a_count_is_reached_twice_the_first_time_counts():
 # Noise
 
 
-def noisy(kind, size, rng):
+def noisy(kind, size, rng, clean=None):
     """Make noise of a size, states/eV, with or without a mean."""
     white = size * rng.standard_normal(WIDE.size)
     return {
         "floor": np.where(WIDE.energies < -6.5, size, 0.0),
         "zero mean": white,
         "positive": np.abs(white),
+        "cut off": np.maximum(white, -clean) if clean is not None else white,
     }[kind]
 
 
@@ -228,6 +253,19 @@ def test_noise_in_front_of_the_states_does_not_count(kind):
         assert plain.energy_at(5.0) < expected - 2.0
 
 
+@pytest.mark.parametrize("smearing", [0.1, 0.3])
+def test_noise_that_is_cut_off_at_zero_has_no_mean_among_states(smearing):
+    """A level with one electron, a wide gap, and a band with one per eV."""
+    band = np.arange(-15.0, 4.0, 0.05)
+    weights = np.r_[1.0, np.full(len(band), 0.05)]
+    clean = levels(np.r_[-40.0, band], weights, smearing, WIDE)
+    dos = clean + noisy("cut off", 0.05, np.random.default_rng(3), clean)
+    found = fermi_level(dos, WIDE.energies, 16.0, smearing=smearing)
+    # Noise in the band adds up to 0.05 sqrt(15 * 0.05) = 0.04 states, and at the tails
+    # of level and band to 0.02 in 4 eV. That mean would be 0.3 in the band, 4 in front.
+    assert found == pytest.approx(fermi_level(clean, WIDE.energies, 16.0), abs=0.12)
+
+
 @pytest.mark.parametrize("kind", ["zero mean", "positive"])
 def test_noise_in_a_gap_does_not_move_its_edges(kind):
     clean = levels([-3.0, 3.0], [2, 2], 0.3, WIDE)
@@ -243,8 +281,8 @@ def test_a_lone_level_far_below_the_others_is_no_noise():
     dos = levels([-150.0, -3.0, 3.0], [2, 8, 8], 0.3, WIDE)
     dos += noisy("zero mean", 0.02, np.random.default_rng(2))
     edges = band_edges(dos, WIDE.energies, 10.0, smearing=0.3, tolerance=0.2)
-    # As above, at both ends; a metal if two of ten electrons are missing.
-    np.testing.assert_allclose(edges.gap, 6.0, atol=0.3)
+    # 0.2 at both ends; a metal if two of ten electrons are missing.
+    np.testing.assert_allclose(edges.gap, 6.0, atol=0.4)
 
 
 def test_a_dos_that_begins_with_states_is_counted_as_it_is():
@@ -353,22 +391,31 @@ def computed():
     highest = np.array([e[:, :n].max() for e, n in zip(bands, filled, strict=True)])
     lowest = np.array([e[:, n:].min() for e, n in zip(bands, filled, strict=True)])
     fermi = np.array([c.fermi_level for c in calculations])
-    edges = band_edges(np.array(dos), grid.energies, electrons, smearing=SMEARING)
-    return highest, lowest, fermi, edges
+    dos = np.array(dos)
+    edges = band_edges(dos, grid.energies, electrons, smearing=SMEARING)
+    # Settings of predictions
+    loose = band_edges(
+        *(dos, grid.energies, electrons),
+        smearing=SMEARING,
+        tolerance=TOLERANCE * electrons,
+        threshold=THRESHOLD,
+    )
+    return highest, lowest, fermi, edges, loose
 
 
 def test_fermi_levels_of_real_metals(computed):
-    highest, lowest, fermi, edges = computed
+    highest, lowest, fermi, edges, loose = computed
     metals = lowest < highest
     assert metals.sum() == 70
-    assert (edges.gap[metals] == 0).all()
+    # Of 125 k-points, the states of copper at its Fermi level are few and apart.
+    assert (edges.gap[metals] == 0).all() and (loose.gap[metals] > 0).sum() <= 9
     errors = np.abs(edges.fermi_level - fermi)[metals]
     # The calculation smears by 0.14 eV, the DOS by 0.3 eV.
     assert errors.mean() < 0.06 and errors.max() < 0.16
 
 
 def test_gaps_of_real_insulators(computed):
-    highest, lowest, _, edges = computed
+    highest, lowest, _, edges, loose = computed
     gaps = lowest - highest
     clear = gaps > 0.3
     assert clear.sum() == 135
@@ -376,8 +423,11 @@ def test_gaps_of_real_insulators(computed):
     assert inside[clear].all()
     wide = gaps > 2.0
     assert wide.sum() == 101
-    # The numbers of docs/predicting.md.
-    errors = np.abs(edges.gap - gaps)[wide]
-    assert errors.mean() < 0.08 and errors.max() < 0.3
-    # Smearing hides gaps that are small, and invents none.
-    assert (edges.gap[gaps < 1.0] == 0).all()
+    errors = np.abs(edges.gap - gaps)
+    assert errors[wide].mean() < 0.09 and errors[wide].max() < 0.4
+    narrow = (gaps > 1.0) & ~wide
+    assert np.mean(edges.gap[narrow] > 0) > 0.9 and np.median(errors[narrow]) < 0.5
+    # A higher threshold overlooks the weak beginning of bands.
+    errors = np.abs(loose.gap - gaps)
+    assert np.mean(loose.gap[clear] > 0) > 0.98
+    assert np.median(errors[wide]) < 0.1 and errors[clear].max() < 2.5  # eV

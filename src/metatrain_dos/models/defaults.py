@@ -11,8 +11,8 @@ PARTS = ("atom", "element")
 """Possible parts of a structure with a DOS of their own."""
 
 # Predictions are noisier than computed DOS: docs/predicting.md has the measurements.
-DEFAULT_TOLERANCE = 0.06
+DEFAULT_TOLERANCE = 0.1
 """Error of the integral of a predicted DOS in a gap, as a fraction of the electrons."""
 
-DEFAULT_THRESHOLD = 0.02
+DEFAULT_THRESHOLD = 0.005
 """Predicted DOS for each electron that counts as none, 1/eV."""

@@ -18,7 +18,7 @@ from .integrated_dos import (
     integrate,
     states_below,
 )
-from .noise import CONFIDENCE, count_states, is_even, smoothed, white_noise
+from .noise import CONFIDENCE, count_states, is_even, sharpened, smoothed, white_noise
 
 
 __all__ = ["BandEdges", "band_edges", "cumulative_dos", "fermi_level", "states_below"]
@@ -29,10 +29,10 @@ DEFAULT_TOLERANCE = 0.01
 DEFAULT_THRESHOLD = 0.001
 """DOS for each electron that counts as none, 1/eV."""
 
-# The slope of a tail is that from the threshold to so many times the threshold.
+# The slope of a tail is that up to so many times the threshold.
 STEP = 2.0
 
-# Fraction of a height below which the point in front of it counts as zero.
+# Fraction of the threshold that the point in front of it has at least.
 FLOOR = 1e-3
 
 
@@ -109,16 +109,16 @@ def band_edges(
     There is a gap if the DOS falls below ``threshold`` times the number of electrons at
     an energy where :math:`N` differs from that number by no more than ``tolerance``.
     From there, the edges are the nearest energies at which it rises above that value.
-    States are counted from the first ones, and noise above the threshold is filtered
-    before the search.
+    States are counted from the first ones. Before the search, noise above the threshold
+    is filtered; of a DOS without such noise, half of the smearing is undone.
 
     Smearing moves the edges into the gap. The tail of a Gaussian at :math:`\epsilon`
     has the slope :math:`\mathrm{d} \ln D / \mathrm{d} E = (\epsilon - E) / \sigma^2`
     whatever its height, so that one point of it gives :math:`\epsilon`, to which the
     edge is moved if the smearing is known. This is exact for a single level; of
     several, it gives a mean in which the outermost weigh most. A gap is not found where
-    the tails of both sides overlap above the threshold, in solids up to about
-    :math:`4 \sigma`.
+    the tails of both sides overlap above the threshold, in solids up to about twice the
+    smearing, with noise four times.
 
     :param dos: density of states, ``(..., points)``, states/eV; an array, a tensor, or
         a TensorMap of one block
@@ -157,6 +157,8 @@ def band_edges(
         if CONFIDENCE * noise > none:
             each, left, width = smoothed(each, noise, smearing)
             none = max(none, 1.5 * floor + left)
+        elif smearing and is_even(raw.energies):
+            each, width = sharpened(each, smearing)
         centre = points[np.argmin(each.dos[points])] if len(points) else None
         if centre is None or each.dos[centre] >= none:
             found.append([level] * 3)
@@ -196,29 +198,20 @@ def _edge(
 ) -> float:
     """Find the edge of the states on one side of a gap; NaN if there are none."""
     dos, energies = curve.dos[centre::step], curve.energies[centre::step]
-
-    def crossing(height: float, i: int) -> float:
-        """Interpolate in the cell that ends in a point."""
-        # A tail is closer to an exponential than to a line, if it is not negative.
-        inner = max(dos[i - 1], FLOOR * height)
-        part = np.log(height / inner) / np.log(dos[i] / inner)
-        return energies[i - 1] + part * (energies[i] - energies[i - 1])
-
     i = int(np.argmax(dos >= none))
     if i == 0:  # nowhere, as the centre is below it
         return np.nan
-    near = crossing(none, i)
+    low = max(dos[i - 1], FLOOR * none)
     if not smearing:
-        return near
+        # A tail is closer to an exponential than to a line.
+        part = np.log(none / low) / np.log(dos[i] / low)
+        return energies[i - 1] + part * (energies[i] - energies[i - 1])
     # The slope of the tail, up to a few times the threshold, or to where it ends.
-    while i + 1 < len(dos) and dos[i] < min(STEP * none, dos[i + 1]):
-        i += 1
-    height = min(dos[i], STEP * none)
-    far = crossing(height, i)
-    if far == near:
-        return near
+    j = i
+    while j + 1 < len(dos) and dos[j] < min(STEP * none, dos[j + 1]):
+        j += 1
     # A slope between two points is that of a Gaussian halfway between them. No tail of
     # a peak that is in the DOS is steeper than the second move says.
-    move = smearing**2 * np.log(height / none) / abs(far - near)
+    move = smearing**2 * np.log(dos[j] / low) / abs(energies[j] - energies[i - 1])
     move = min(move, smearing * np.sqrt(2 * np.log(dos.max() / none)))
-    return 0.5 * (near + far) + step * move
+    return 0.5 * (energies[i - 1] + energies[j]) + step * move
