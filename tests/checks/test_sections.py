@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.checks import (
     LOSS,
@@ -88,3 +89,48 @@ class TestGrid:
     def test_broken_file(self, folder):
         Path("grid.json").write_text("{}", "utf-8")
         only("warning", "grid.json: expected the choices of a data set")
+
+
+class TestSpinChannels:
+    @pytest.fixture
+    def two_channels(self, folder):
+        """Put half of each target into each of two channels."""
+        columns = OmegaConf.load("options.yaml").training_set.targets[TARGET]
+        for split in SPLITS:
+
+            def double(_, info):
+                info["dos"] = np.tile(np.asarray(info["dos"]) / 2, 2)
+                info["dos_mask"] = np.tile(info["dos_mask"], 2)
+
+            change_frames(split, double)
+        width = 2 * columns.num_subtargets
+        keys = [
+            f"{split}_set.{kind}.num_subtargets"
+            for split in SPLITS
+            for kind in (f"targets.{TARGET}", f"extra_data.{TARGET}_mask")
+        ]
+        change(**dict.fromkeys(keys, width), **{f"{LOSS}.spin_channels": 2})
+        grid = json.loads(Path("grid.json").read_text())
+        Path("grid.json").write_text(json.dumps({**grid, "spin_resolved": True}))
+        return keys
+
+    def test_as_it_should_be(self, two_channels):
+        assert findings() == []
+
+    def test_the_loss_does_not_know(self, two_channels):
+        change(**{f"{LOSS}.spin_channels": None})
+        found = next(each for each in findings() if "spin_channels" in each.found)
+        assert found.severity == "error"
+        assert found.found.startswith("spin_channels is 1, but the data were written")
+
+    def test_padding_of_the_second_channel(self, two_channels):
+        def trust(_, info):
+            info["dos_mask"][len(info["dos_mask"]) // 2] = 1
+
+        change_frames("training", trust)
+        assert any("padding" in each.found + each.why for each in findings())
+
+    def test_columns_that_cannot_be_divided(self, two_channels):
+        change(**dict.fromkeys(two_channels, 1001))
+        found = next(each for each in findings() if "spin_channels is 2" in each.found)
+        assert found.severity == "error" and found.fix.endswith("of spin_channels")

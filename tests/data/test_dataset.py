@@ -166,41 +166,43 @@ def test_structures_survive_every_format(tmp_path, format):
 
 
 class TestSpinResolved:
-    def test_channels_are_targets(self, calculations):
+    def test_channels_stand_side_by_side(self, calculations):
         one = calculations[0]
         energies = np.concatenate([one.eigenvalues, one.eigenvalues + 0.3])
         two = Calculation(one.atoms, energies, one.kpoint_weights / 2)
-        made = TargetSpec.covering([two], spin_resolved=True)
-        rows = made.rows(two)
-        assert tuple(rows) == made.targets == ("mtt::dos_up", "mtt::dos_down")
-        total, mask = made.dos_and_mask(two)
-        np.testing.assert_allclose(sum(dos for dos, _ in rows.values()), total)
-        for name, channel in zip(rows, energies, strict=True):
+        made = TargetSpec.covering([two], spin_resolved=True, extra_targets=7)
+        dos, mask = (values.reshape(2, -1) for values in made.row(two))
+        assert dos.size == made.columns == 2 * len(made.energies)
+        assert not dos[:, :7].any() and not mask[:, :7].any()
+        total, trusted = made.dos_and_mask(two)
+        np.testing.assert_allclose(dos[:, 7:].sum(0), total)
+        for number, channel in enumerate(energies):
             alone = Calculation(one.atoms, channel[None], one.kpoint_weights)
-            np.testing.assert_allclose(2 * rows[name][0], made.dos_and_mask(alone)[0])
-            np.testing.assert_array_equal(rows[name][1], mask)
+            np.testing.assert_allclose(2 * dos[number, 7:], made.dos_and_mask(alone)[0])
+            np.testing.assert_array_equal(mask[number, 7:], trusted)
 
     def test_without_spin_each_has_half(self, calculations):
         made = TargetSpec.covering(calculations, spin_resolved=True)
         total, _ = made.dos_and_mask(calculations[0])
-        for dos, _ in made.rows(calculations[0]).values():
-            np.testing.assert_allclose(dos, total / 2)
+        dos, _ = made.row(calculations[0])
+        for channel in dos.reshape(2, -1)[:, made.extra_targets :]:
+            np.testing.assert_allclose(channel, total / 2)
 
     def test_spinors_have_none(self, calculations):
         one = calculations[0]
         spinors = Calculation(one.atoms, one.eigenvalues, one.kpoint_weights / 2)
         made = TargetSpec.covering(calculations, spin_resolved=True)
         with pytest.raises(ValueError, match="a calculation with spinors"):
-            made.rows(spinors)
+            made.row(spinors)
 
     def test_options(self, calculations):
         made = TargetSpec.covering(calculations, spin_resolved=True)
         training = training_options(made, {"training_set": "training.xyz"})
-        section = training["training_set"]
-        training = training["architecture"]["training"]
-        assert set(section["targets"]) == set(made.targets) == set(training["loss"])
-        assert section["extra_data"]["mtt::dos_up_mask"]["key"] == "dos_up_mask"
-        assert training["atomic_baseline"] == {"mtt::dos_up": 0.0, "mtt::dos_down": 0.0}
+        target = training["training_set"]["targets"]["mtt::dos"]
+        assert target["num_subtargets"] == made.columns
+        loss = training["architecture"]["training"]["loss"]["mtt::dos"]
+        assert loss["spin_channels"] == 2
+        assert loss["extra_targets"] == made.extra_targets
 
 
 @pytest.mark.parametrize("reference", ["fermi", "vbm"])

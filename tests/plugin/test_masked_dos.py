@@ -156,6 +156,56 @@ def test_in_metatrains_aggregator(case, expected):
     torch.testing.assert_close(value, 3 * expected.sum())
 
 
+class TestSpinChannels:
+    @pytest.mark.parametrize("padded", [True, False])
+    def test_is_the_loss_of_components(self, padded):
+        """Nothing is differentiated or integrated from one channel to the next."""
+        p, t, m = make_case(3, components=2)
+        expected = masked_dos(p, t, m, **OPTIONS).mean()
+        sides = [p, *((pad(t), pad(m, False)) if padded else (t, m))]
+        sides = [tensor_map(values.flatten(1)) for values in sides]
+        torch.testing.assert_close(compute(*sides, spin_channels=2), expected)
+
+    def test_keeps_the_exchange_splitting(self):
+        """A splitting that is wrong costs, and nothing if each channel is aligned."""
+        x = torch.arange(100, dtype=torch.float64)
+
+        def channels(first, second):
+            peaks = [torch.exp(-0.5 * ((x - c) / 3) ** 2) for c in (first, second)]
+            return torch.cat(peaks)[None]
+
+        t = channels(40, 60).unflatten(1, (2, -1))[..., 20:].flatten(1)  # at 20 and 40
+        options = {"extra_targets": 20, "int_weight": 0.0, "grad_weight": 0.0}
+
+        def loss(p, t, **more):
+            return compute(tensor_map(p), tensor_map(t), **options, **more).item()
+
+        # moved as a whole by 7 columns, and with a splitting that is 6 too small
+        right, wrong = channels(27, 47), channels(30, 44)
+        assert loss(right, t, spin_channels=2) < 1e-12
+        assert loss(wrong, t, spin_channels=2) > 0.1
+        for half in range(2):
+            p, each = (values.unflatten(1, (2, -1))[:, half] for values in (wrong, t))
+            assert loss(p, each) < 1e-12
+
+    @pytest.mark.parametrize("role", ["prediction", "targets"])
+    def test_columns_must_be_divisible(self, role):
+        p, t, _ = make_case(3, components=2)
+        p, t = p.flatten(1), t.flatten(1)
+        if role == "prediction":
+            p = p[:, 1:]
+        else:
+            t = t[:, 1:]
+        message = f"the {role} has .* columns, but with 2 spin_channels"
+        with pytest.raises(ValueError, match=message):
+            compute(tensor_map(p), tensor_map(t), spin_channels=2)
+
+    @pytest.mark.parametrize("channels", [0, 3, 1.5, "two"])
+    def test_number(self, channels):
+        with pytest.raises(ValueError, match="'spin_channels' must be 1 or 2, got"):
+            MaskedDOSLoss(NAME, spin_channels=channels)
+
+
 class TestErrors:
     def test_missing_target(self, case):
         p, t, _ = (tensor_map(x) for x in case)

@@ -13,7 +13,7 @@ from helpers.training import TINY_PET, losses
 from omegaconf import OmegaConf
 
 from metatrain_dos.commands.main import main
-from metatrain_dos.data.dataset import SPLITS
+from metatrain_dos.data.dataset import SPLITS, TargetSpec
 
 
 RECIPES = sections("docs/training.md", "Cookbook")
@@ -139,8 +139,26 @@ def test_per_atom_dos(work):
 
 def test_spin(work):
     prepare(work, shell("Spin"))
-    log = train(work / "spin", piece("Spin"))
-    assert "mtt::dos_up masked term" in log and "mtt::dos_down masked term" in log
+    folder = work / "spin"
+    status, printed = in_process(main, ["check", "options.yaml"], folder=folder)
+    assert status == 0 and "error" not in printed, printed
+    log = train(folder, piece("Spin"))
+    assert "mtt::dos masked term" in log
+    model = ["model.pt", "validation.xyz"]
+    more = ["--valences", "Si=4 C=4 B=3 N=5", "--zero", "axis"]
+    arguments = ["predict", *model, "-o", "predicted.npz", *more]
+    status, printed = in_process(main, arguments, folder=folder)
+    assert status == 0, printed
+    with np.load(folder / "predicted.npz") as predicted:
+        spec = TargetSpec.read(folder / "grid.json")
+        assert predicted["dos_energies"].shape[-1] == len(spec.energies)
+        dos, up, down = (predicted["dos"][i::3] for i in range(3))
+        assert dos.any()
+        np.testing.assert_allclose(up + down, dos, rtol=1e-6, atol=1e-6)
+    status, printed = in_process(
+        main, ["evaluate", *model, "-o", "report"], folder=folder
+    )
+    assert "two spin channels in its columns; give arrays" in str(status) + printed
 
 
 def test_large_data_and_clusters(work):

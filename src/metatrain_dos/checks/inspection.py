@@ -1,6 +1,6 @@
 """Inspect the values of targets and masks, one structure at a time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -84,6 +84,11 @@ class Inspection:
         problems: dict[str, float] = {}
         if target.shape[1] != section.entries[self.target]["num_subtargets"]:
             problems["ignored width"] = target.shape[1]
+        if (channels := self.hypers.spin_channels) > 1:
+            mask = sample.mask
+            target = target.reshape(channels * len(target), -1)
+            mask = None if mask is None else mask.reshape(target.shape)
+            sample = replace(sample, target=target, mask=mask)
         undefined = np.isnan(target)
         if undefined.any():
             self.with_nan.add(section)

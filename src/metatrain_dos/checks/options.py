@@ -99,7 +99,9 @@ def _check_hypers(
                 "`mtt train` refuses it",
                 "correct this option, or remove it to use its default",
             )
-    if {"extra_targets", "grid_spacing"} & (options.keys() - correct.keys()):
+    if {"extra_targets", "grid_spacing", "spin_channels"} & (
+        options.keys() - correct.keys()
+    ):
         return None
     hypers = MaskedDOSHypers.model_validate(correct)
     below = tuple(str(key) for key in keys[len(TRAINING) :])

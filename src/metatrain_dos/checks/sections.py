@@ -35,7 +35,19 @@ def check_padding(
     """
     narrowest = min(sections, key=lambda each: each.entries[target]["num_subtargets"])
     columns = narrowest.entries[target]["num_subtargets"]
-    if columns > hypers.extra_targets:
+    channels = hypers.spin_channels
+    for section in sections:
+        width = section.entries[target]["num_subtargets"]
+        if width % channels:
+            findings.add(
+                "error",
+                (*section.keys, "targets", target, "num_subtargets"),
+                f"num_subtargets is {width}, and spin_channels is {channels}",
+                "each channel must have as many columns",
+                "num_subtargets: a multiple of spin_channels",
+            )
+            return False
+    if columns // channels > hypers.extra_targets:
         return True
     findings.add(
         "error",
@@ -136,6 +148,11 @@ def check_grids(
                 written.extra_targets,
                 "the loss takes columns of the target for padding, or padding for "
                 "the target",
+            ),
+            (
+                "spin_channels",
+                written.spin_channels,
+                "the loss takes two spin channels for one DOS, or one for two",
             ),
         ):
             given = getattr(hypers, option)

@@ -171,7 +171,7 @@ def prepare(options: PrepareOptions) -> Report:
             report.seconds = training_cost.seconds(
                 made / f"training{DATASET_FORMATS[options.format].suffix}",
                 structures=int((split_of >= 0).sum()),
-                arrays=2 * len(spec.targets),
+                arrays=2,
             )
         report.write(made / "report.json")
     return report

@@ -124,7 +124,8 @@ def _add_targets(group: argparse._ArgumentGroup) -> None:
     add(
         "--spin-resolved",
         action="store_true",
-        help="make each spin channel a target of its own (default: their sum, which "
+        help="keep the two spin channels apart, side by side in the columns of the "
+        "target, where the loss aligns them with one shift (default: their sum, which "
         "most people want, in half the columns)",
     )
 

@@ -92,25 +92,27 @@ def show(folder: Path, split: str, index: int, output: Path) -> Iterator[str]:
     from ..data.options_file import OptionsFile
     from ..data.samples import samples
     from ..data.sections import read_sections
-    from ..data.target_spec import TargetSpec
+    from ..data.target_spec import TARGET, TargetSpec
     from ..figures.style import default_settings
     from ..figures.target import plot_target
 
     spec = TargetSpec.read(folder / "grid.json")
     sections = read_sections(OptionsFile.read(folder / "options.yaml"), split)
-    targets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    formula = ""
-    for name in spec.targets:
-        found = samples(sections[0], name) if sections and index >= 0 else iter(())
-        sample = next(islice(found, max(index, 0), None), None)
-        if sample is None:
-            raise ValueError(
-                f"index: expected the number of a structure in the {split}, got "
-                f"{index}; {folder / SOURCES_FILE} lists them"
-            )
-        mask = ~np.isnan(sample.target) if sample.mask is None else sample.mask
-        targets[name] = sample.target[0], mask[0] > 0.5
-        formula = str(sample.atoms.get_chemical_formula())
+    found = samples(sections[0], TARGET) if sections and index >= 0 else iter(())
+    sample = next(islice(found, max(index, 0), None), None)
+    if sample is None:
+        raise ValueError(
+            f"index: expected the number of a structure in the {split}, got "
+            f"{index}; {folder / SOURCES_FILE} lists them"
+        )
+    mask = ~np.isnan(sample.target) if sample.mask is None else sample.mask
+    names = ("up", "down") if spec.spin_resolved else (TARGET,)
+    channels = (np.split(values[0], len(names)) for values in (sample.target, mask))
+    targets = {
+        name: (dos, counts > 0.5)
+        for name, dos, counts in zip(names, *channels, strict=True)
+    }
+    formula = str(sample.atoms.get_chemical_formula())
     row = _find_row(folder, split, index)
     with default_settings():
         title = f"{split} {index}: {formula}"

@@ -16,11 +16,11 @@ from .writers import DATASET_FORMATS
 
 
 __all__ = [
+    "INFO_KEYS",
     "SPLITS",
     "TARGET",
     "TargetSpec",
     "dataset_section",
-    "info_keys",
     "target_key",
     "training_frame",
     "training_options",
@@ -30,6 +30,9 @@ __all__ = [
 
 SPLITS = ("training_set", "validation_set", "test_set")
 """Sections of an options file that name data."""
+
+INFO_KEYS = ("dos", "dos_mask")
+"""Entries of target and mask in the info of a structure."""
 
 DEFAULT_BATCH_SIZE = 16
 """Batch size of metatrain's PET, the largest default of its architectures."""
@@ -51,15 +54,13 @@ def training_frame(calculation: AnyCalculation, spec: TargetSpec) -> ase.Atoms:
         where they are known, ``n_electrons`` and ``highest_occupied`` (eV, on the axis
         of the grid)
     """
-    front = spec.extra_targets
     atoms = calculation.atoms.copy()
     atoms.calc = calculation.atoms.calc  # energy, forces and the like
     # To metatrain, an axis is periodic where it is not zero.
     atoms.cell[~atoms.pbc] = 0.0
-    for target, (dos, mask) in spec.rows(calculation).items():
-        key = target_key(target)
-        atoms.info[key] = np.pad(np.round(dos, DECIMALS), (front, 0))
-        atoms.info[f"{key}_mask"] = np.pad(mask, (front, 0))
+    dos, mask = spec.row(calculation)
+    for key, values in zip(INFO_KEYS, (np.round(dos, DECIMALS), mask), strict=True):
+        atoms.info[key] = values
     occupied = highest_occupied(calculation)
     if occupied is not None:
         zero = reference_energy(calculation, spec.reference, spec.smearing)
@@ -67,17 +68,6 @@ def training_frame(calculation: AnyCalculation, spec: TargetSpec) -> ase.Atoms:
     if calculation.n_electrons is not None:
         atoms.info["n_electrons"] = calculation.n_electrons
     return atoms
-
-
-def info_keys(spec: TargetSpec) -> tuple[str, ...]:
-    """
-    Name the entries that :func:`training_frame` adds to the info of a structure.
-
-    :param spec: grid and padding
-    :return: names of targets and masks
-    """
-    keys = [target_key(target) for target in spec.targets]
-    return (*keys, *(f"{key}_mask" for key in keys))
 
 
 def dataset_section(
@@ -103,21 +93,15 @@ def dataset_section(
         "type": "scalar",
         "num_subtargets": spec.columns,
     }
-    targets = spec.targets
-    extra_data = {
-        f"{target}_mask": {"key": f"{target_key(target)}_mask", "unit": "", **common}
-        for target in targets
-    }
+    key, mask_key = INFO_KEYS
+    mask = {f"{TARGET}_mask": {"key": mask_key, "unit": "", **common}}
     return {
         "systems": {"read_from": file, "length_unit": "angstrom"},
         "targets": {
-            **{
-                target: {"key": target_key(target), "unit": "", **common}
-                for target in targets
-            },
+            TARGET: {"key": key, "unit": "", **common},
             **({"energy": energy_section(energy)} if energy else {}),
         },
-        **({"extra_data": extra_data} if masks else {}),
+        **({"extra_data": mask} if masks else {}),
     }
 
 
@@ -176,9 +160,9 @@ def training_options(
         "int_weight": RECOMMENDED_INT_WEIGHT,
         "per_structure": "relative_root",
         "reduction": "mean",
+        **({"spin_channels": spec.spin_channels} if spec.spin_resolved else {}),
         **(loss or {}),
     }
-    targets = spec.targets
     small = {}
     if structures is not None and structures < DEFAULT_BATCH_SIZE:
         # A batch must not be larger than the training set, and several take more steps.
@@ -189,12 +173,12 @@ def training_options(
             **({"model": dict(model)} if model else {}),
             "training": {
                 "scale_targets": False,
-                "atomic_baseline": dict.fromkeys(targets, 0.0),
+                "atomic_baseline": {TARGET: 0.0},
                 "best_model_metric": "loss",
                 **small,
                 **(training or {}),
                 "loss": {
-                    **{target: dict(loss) for target in targets},
+                    TARGET: loss,
                     **({"energy": {"type": "mse"}} if energy else {}),
                 },
             },
@@ -247,14 +231,13 @@ def write_dataset(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    keys = info_keys(spec)
     kind = DATASET_FORMATS[format]
     files = {name: name.removesuffix("_set") + kind.suffix for name in splits}
     for name, calculations in splits.items():
-        writer = kind(folder / files[name], keys)
+        writer = kind(folder / files[name], INFO_KEYS)
         for index, calculation in enumerate(calculations):
             frame = training_frame(calculation, spec)
-            writer.write(kind.encode([frame], keys, index))
+            writer.write(kind.encode([frame], INFO_KEYS, index))
         writer.close()
     structures = len(splits["training_set"]) if "training_set" in splits else None
     more = {"structures": structures, "masks": kind.has_masks, **options}

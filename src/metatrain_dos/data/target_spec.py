@@ -24,9 +24,6 @@ from .references import reference_energy
 TARGET = "mtt::dos"
 """Name of the target in the options file."""
 
-SPIN_TARGETS = ("mtt::dos_up", "mtt::dos_down")
-"""Names of the targets where spin channels are kept apart."""
-
 # The grid begins so many standard deviations below the lowest eigenvalue. The DOS is
 # 4e-6 of a single level's peak there: zero, as the loss takes it to be.
 EMPTY_MARGIN = 5.0
@@ -43,7 +40,8 @@ class TargetSpec:
     :param trust_margin: how far below the end of the bands the DOS is trusted, eV
     :param reference: the zero of the energies, one of
         :data:`~metatrain_dos.data.references.REFERENCES`
-    :param spin_resolved: whether each spin channel is a target of its own
+    :param spin_resolved: whether the two spin channels stand side by side in the
+        columns, first up, each with its own padding
     :param source: origin of these choices, for messages; not written
     :param valences: electrons of each element in the calculations, if they are known
     :raises ValueError: if the reference is unknown, or a number cannot be meant
@@ -185,18 +183,18 @@ class TargetSpec:
     @property
     def columns(self) -> int:
         """Number of columns of a padded target, and of the prediction."""
-        return self.grid.size + self.extra_targets
+        return self.spin_channels * (self.grid.size + self.extra_targets)
 
     @property
     def energies(self) -> np.ndarray:
-        """Energy of each column of a padded target, ``(columns,)``, eV."""
+        """Energy of each column of a padded channel, eV."""
         padding = self.grid.spacing * np.arange(-self.extra_targets, 0)
         return np.concatenate([self.grid.origin + padding, self.grid.energies])
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """Names of the targets in the options file."""
-        return SPIN_TARGETS if self.spin_resolved else (TARGET,)
+    def spin_channels(self) -> int:
+        """Number of channels in the columns of a target."""
+        return 2 if self.spin_resolved else 1
 
     def dos_and_mask(
         self, calculation: AnyCalculation
@@ -210,32 +208,31 @@ class TargetSpec:
         dos, mask = self._channels(calculation)
         return dos.sum(axis=0), mask
 
-    def rows(self, calculation: AnyCalculation) -> dict[str, tuple[np.ndarray, ...]]:
+    def row(self, calculation: AnyCalculation) -> tuple[np.ndarray, np.ndarray]:
         """
-        Compute every target of one calculation.
+        Compute the target of one calculation as it stands in its columns.
 
         Both spin channels are trusted as far as the one that ends first. A calculation
         without spin has half of its states in each.
 
         :param calculation: structure and its states
-        :return: name of the target -> DOS and mask, as :meth:`dos_and_mask` gives them
+        :return: DOS, states/eV, and mask, bool; both ``(columns,)``, with padding
         :raises ValueError: if channels are wanted of a calculation with spinors, which
             has none
         """
         dos, mask = self._channels(calculation)
         if not self.spin_resolved:
-            return {TARGET: (dos.sum(axis=0), mask)}
-        if calculation.channels == 0:
+            dos = dos.sum(axis=0, keepdims=True)
+        elif calculation.channels == 0:
             raise ValueError(
                 "eigenvalues: expected spin channels, got a calculation with "
                 "spinors, which has none; leave it out, or sum over spin"
             )
-        if len(dos) == 1:
+        elif len(dos) == 1:
             dos = np.repeat(dos / 2, 2, axis=0)
-        return {
-            name: (channel, mask)
-            for name, channel in zip(SPIN_TARGETS, dos, strict=True)
-        }
+        masks = np.broadcast_to(mask, dos.shape)
+        front = ((0, 0), (self.extra_targets, 0))
+        return np.pad(dos, front).ravel(), np.pad(masks, front).ravel()
 
     def _channels(self, calculation: AnyCalculation) -> tuple[np.ndarray, np.ndarray]:
         """Compute the DOS of each channel, ``(channels, grid.size)``, and the mask."""

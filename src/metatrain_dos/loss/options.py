@@ -78,6 +78,14 @@ class MaskedDOSHypers(BaseModel):
     tail_weight: Weight = 1.0
     """Weight of the prediction in front of the aligned target, where the density of
     states is zero."""
+    spin_channels: Annotated[
+        int,
+        BeforeValidator(_number),
+        Field(ge=1, le=2, description="1 or 2"),
+    ] = 1
+    """Number of spin channels that stand side by side in the columns of the target, the
+    ``extra_targets`` of each in front of it. All share one shift, so that the exchange
+    splitting counts."""
     per_structure: Annotated[
         Literal["square", "root", "relative_root"],
         Field(description="'square', 'root' or 'relative_root'"),

@@ -53,6 +53,7 @@ def find_axis(
         found |= {
             "spacing": loss.grid_spacing,
             "extra_targets": loss.extra_targets,
+            "spin_resolved": loss.spin_channels == 2,
             "source": "the options of the loss",
         }
     given = {"spacing": spacing, "extra_targets": extra_targets, "origin": origin}
@@ -64,14 +65,15 @@ def find_axis(
             "path with --grid, or both --grid-spacing and --extra-targets"
         )
     extra = found["extra_targets"]
-    if not 0 <= extra < model.columns:
+    columns = model.columns // (2 if found.get("spin_resolved") else 1)
+    if not 0 <= extra < columns:
         raise ValueError(
-            f"extra_targets: expected 0 to {model.columns - 1}, because the prediction "
-            f"has {model.columns} columns, got {extra}; give the number that the loss "
+            f"extra_targets: expected 0 to {columns - 1}, because the prediction "
+            f"has {columns} columns, got {extra}; give the number that the loss "
             "was trained with"
         )
     energies = EnergyGrid(
-        found.pop("origin", 0.0), found.pop("spacing"), model.columns - extra
+        found.pop("origin", 0.0), found.pop("spacing"), columns - extra
     )
     return TargetSpec(energies, **found)
 

@@ -77,6 +77,12 @@ def compare(
         read
     """
     check_batch_size(batch_size)
+    if axis.spin_resolved:
+        raise ValueError(
+            f"model: expected one DOS for each structure, but {model.target!r} has two "
+            "spin channels in its columns; give arrays of shape (structures, 2, "
+            "columns) to metatrain_dos.align, which keeps the channels on one shift"
+        )
     count_electrons = count_electrons or electron_counter()
     for section in sections:
         per_atom = section.entries[model.target]["sample_kind"] == "atom"

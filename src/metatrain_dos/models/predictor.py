@@ -144,6 +144,16 @@ class DOSPredictor:
         self._models = list(models) if isinstance(models, Sequence) else [models]
         self._axes = [find_axis(model, **axis) for model in self._models]
         self.axis = self._axes[0]
+        if len({axis.spin_resolved for axis in self._axes}) > 1:
+            raise ValueError(
+                "models: expected spin channels in all members of a committee, or in "
+                "none; leave the others out"
+            )
+        if self.axis.spin_resolved and parts is not None:
+            raise ValueError(
+                f"parts: expected None for a model of spin channels, which are parts "
+                f"themselves, got {parts!r}; leave it out"
+            )
         self._count = electron_counter(electrons, valences, self.axis.valences)
         self._zero = zero
         self._parts = parts
@@ -179,6 +189,9 @@ class DOSPredictor:
                         np.array([each[symbols == name].sum(0) for name in names])
                         for each in rows
                     ]
+            elif self.axis.spin_resolved:
+                names = ["up", "down"]
+            if names:
                 rows = [np.vstack([each.sum(0), each]) for each in rows]
             try:
                 yield atoms, self.describe(rows, electrons, names)
@@ -213,6 +226,8 @@ class DOSPredictor:
                     f"frame, got {electrons}; average frames with the same atoms, and "
                     "give --valences or --electrons"
                 )
+            if self.axis.spin_resolved:
+                rows = [each.sum(0) for each in rows]
             for average, row, axis in zip(averages, rows, self._axes, strict=True):
                 try:
                     each = self._describe(row[None], axis, electrons)
@@ -331,6 +346,8 @@ class DOSPredictor:
             for model, each in zip(self._models, copies, strict=True)
         ]
         for number, (atoms, *found) in enumerate(zip(ours, *rows, strict=True)):
+            if self.axis.spin_resolved:
+                found = [each.reshape(2, -1) for each in found]
             yield number, atoms, found, self._count(number, atoms)
 
     def _options(self, electrons: float, smearing: float) -> dict[str, Any]:

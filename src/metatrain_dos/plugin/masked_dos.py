@@ -82,7 +82,8 @@ class MaskedDOSLoss(LossInterface):
         With ``E = extra_targets``, the values of the prediction are ``(samples, ...,
         points + E)``. Those of the target and of the mask have as many columns, the
         first ``E`` of which are padding and ignored, or just ``points`` columns.
-        A point counts where the mask is true and the target is not NaN.
+        A point counts where the mask is true and the target is not NaN. With
+        ``spin_channels = 2``, all this holds for each half of the columns.
 
         :param predictions: holds the prediction under the name of the target
         :param targets: holds the target under its name, states/eV
@@ -132,7 +133,7 @@ class MaskedDOSLoss(LossInterface):
                 f"respect to {target_block.gradients_list()}; 'masked_dos' compares no "
                 "gradients, so remove them from the target"
             )
-        predictions = prediction_block.values
+        predictions = self._split_channels("prediction", prediction_block.values)
         targets = self._without_padding("targets", predictions, target_block.values)
         targets = targets.to(predictions.dtype)
         if mask_block is None:
@@ -159,6 +160,23 @@ class MaskedDOSLoss(LossInterface):
         parts.append((found.terms, found.shift, mask))
         return found.loss
 
+    def _split_channels(self, role: str, values: torch.Tensor) -> torch.Tensor:
+        """
+        Make components of spin channels, ``(samples, ..., channels, columns)``.
+
+        :raises ValueError: if the columns cannot be divided
+        """
+        channels = self.hypers.spin_channels
+        if channels == 1:
+            return values
+        if values.shape[-1] % channels:
+            raise ValueError(
+                f"{self.target!r}: the {role} has {values.shape[-1]} columns, but "
+                f"with {channels} spin_channels there must be as many for each; "
+                "correct spin_channels in the loss, or num_subtargets of the data"
+            )
+        return values.unflatten(-1, (channels, -1))
+
     def _without_padding(
         self, role: str, predictions: torch.Tensor, values: torch.Tensor
     ) -> torch.Tensor:
@@ -167,6 +185,7 @@ class MaskedDOSLoss(LossInterface):
 
         :raises ValueError: if the widths or the other axes do not fit
         """
+        values = self._split_channels(role, values)
         extra = self.hypers.extra_targets
         columns, width = predictions.shape[-1], values.shape[-1]
         points = columns - extra

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ...utils.progress import progress
-from ..dataset import SPLITS, info_keys, training_frame, write_options
+from ..dataset import INFO_KEYS, SPLITS, training_frame, write_options
 from ..defaults import SOURCES_FILE
 from ..recipe import Architecture, Recipe, choose_recipe
 from ..target_spec import TargetSpec
@@ -128,7 +128,7 @@ def write_splits(
                 "only single atoms, whose targets metatrain takes for targets of atoms "
                 "in the memmap format; use --format zip"
             )
-    keys = (*info_keys(spec), *results)
+    keys = (*INFO_KEYS, *results)
     counts = {
         name: int((split_of == number).sum()) for number, name in enumerate(SPLITS)
     }
@@ -157,7 +157,7 @@ def write_splits(
     recipe = choose_recipe(
         counts["training_set"],
         atoms=int(index.rows["atoms"][split_of == 0].sum()),
-        columns=spec.columns * len(spec.targets),
+        columns=spec.columns,
         trusted_range=float(np.median(ranges[split_of == 0])),
         architecture=architecture,
     )

@@ -68,7 +68,7 @@ class Report:
         return training_cost.memory(
             structures=int(used.sum()),
             atoms=int(self.index.rows["atoms"][used].sum()),
-            numbers=2 * len(self.spec.targets) * self.spec.columns,
+            numbers=2 * self.spec.columns,
         )
 
     @cached_property
