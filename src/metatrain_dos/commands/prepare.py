@@ -1,10 +1,7 @@
 """Make the data set that :mod:`.prepare_arguments` asks for."""
 
 import argparse
-import json
 import sys
-import zlib
-from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,23 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..data.dataset import SPLITS
 from ..data.defaults import DEFAULT_REFERENCE, DEFAULT_SMEARING
-from ..data.identity import (
-    SIZE,
-    families,
-    join_groups,
-    same_structures,
-    stable_keys,
-)
 from ..data.prepare import training_cost
 from ..data.prepare.find import find_sources
+from ..data.prepare.grouping import FAMILY, NONE, split_structures
 from ..data.prepare.index import Index
 from ..data.prepare.options import PrepareOptions
 from ..data.prepare.pipeline import read_all, write_splits
 from ..data.prepare.report import Report
 from ..data.prepare.report_lines import report_lines
-from ..data.prepare.split import parse_fractions, split
+from ..data.prepare.split import parse_fractions
 from ..data.prepare.valences import find_valences
 from ..data.prepare.workers import open_workers
 from ..data.target_spec import TargetSpec
@@ -36,7 +26,6 @@ from ..data.writers import DATASET_FORMATS
 from ..figures import plot_trusted_ranges
 from ..figures.style import default_settings
 from ..utils.atomic import atomic_folder
-from ..utils.compressed import plain_name
 from ..utils.text import shorten
 
 
@@ -50,9 +39,6 @@ GRID_OPTIONS = {
     "spin_resolved": "--spin-resolved",
 }
 """Field of the options -> argument, for those that ``--like`` takes over."""
-
-# Groups of --group-by that are not labels.
-FAMILY, NONE = "family", "none"
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -135,7 +121,9 @@ def prepare(options: PrepareOptions) -> Report:
                 )
             if not options.keep_duplicates:
                 used &= best == np.arange(len(used))
-            related, split_of, grouping = _split(options, fractions, index, used)
+            related, split_of, grouping = split_structures(
+                options, fractions, index, used
+            )
             recipe = write_splits(
                 made,
                 index,
@@ -179,7 +167,11 @@ def prepare(options: PrepareOptions) -> Report:
 
 def _reader_options(options: PrepareOptions) -> dict[str, Any]:
     """Collect the keywords of readers that are given."""
-    found = {"smearing": options.dos_smearing, "energy_range": options.dos_range}
+    found = {
+        "smearing": options.dos_smearing,
+        "energy_range": options.dos_range,
+        "steps": options.steps or None,
+    }
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -211,91 +203,6 @@ def _choose_spec(options: PrepareOptions, index: Index) -> TargetSpec:
     pairs = np.unique(np.stack([numbers, index.rows["electrons"]], -1), axis=0)
     valences = find_valences([compositions[int(i)] for i, _ in pairs], pairs[:, 1])
     return replace(spec, valences=valences or None)
-
-
-def _split(
-    options: PrepareOptions,
-    fractions: Sequence[float],
-    index: Index,
-    used: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Find families, the split of each structure (or -1), and describe the groups."""
-    fingerprints = index.rows["fingerprint"][used]
-    sources = index.rows["record"][used]
-    old, old_splits = _read_old_split(options.like)
-    # Structures of the earlier data set come first, each a source of its own.
-    fingerprints = np.concatenate([old, fingerprints])
-    is_new = np.arange(len(fingerprints)) >= len(old)
-    known = np.concatenate([old_splits, np.full(len(sources), -1)])
-    same = same_structures(fingerprints)
-    # Extended XYZ may have anything in one file, outputs have the steps of one run.
-    names = [plain_name(name).lower().endswith("xyz") for name in index.sources]
-    is_run = ~np.array(names)[sources]
-    own = np.arange(len(is_new)) + len(index.sources)
-    own[is_new] = np.where(is_run, sources, own[is_new])
-    family = families(fingerprints, own)
-
-    by = options.group_by or (NONE if options.stratify_by else FAMILY)
-    if by == FAMILY:
-        groups, keys = family, stable_keys(fingerprints, alike=True)
-        grouping = "near relatives stay together"
-    else:
-        groups, keys = same, stable_keys(fingerprints, alike=False)
-        grouping = "each structure on its own"
-        if by != NONE:
-            numbers, hashes = _label(index, "group_by", by)
-            groups = np.concatenate([-1 - np.arange(len(old)), numbers[used]])
-            groups = join_groups(groups, same)
-            keys[is_new] = hashes[numbers[used]]
-            grouping = f"structures of the same {by} stay together"
-    strata = None
-    if options.stratify_by is not None:
-        numbers, _ = _label(index, "stratify_by", options.stratify_by)
-        strata = np.concatenate([np.full(len(old), -1), numbers[used]])
-        grouping += f", for each {options.stratify_by}"
-    # A structure that is in the earlier data set stays where it was.
-    _, first, number = np.unique(same, return_index=True, return_inverse=True)
-    known = known[first[number]]
-    found = split(fractions, options.seed, keys, groups, strata, known)[is_new]
-    if not (found == 1).any():
-        raise ValueError(
-            f"split: expected structures for validation, got none of {len(found)} "
-            f"structures in {len(np.unique(groups[is_new]))} groups; give more, or "
-            f"smaller groups (--group-by {NONE} splits near relatives, too)"
-        )
-    split_of = np.full(len(used), -1, dtype=np.int8)
-    split_of[used] = found
-    related = np.full(len(used), -1)
-    related[used] = family[is_new]
-    return related, split_of, grouping
-
-
-def _read_old_split(like: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """Read fingerprints and splits of the data set whose grid is used."""
-    rows: list[Any] = []
-    if like is not None:
-        folder = like if like.is_dir() else like.parent
-        try:
-            content = json.loads((folder / "report.json").read_text("utf-8"))
-            rows = [row for row in content["trusted_ranges"] if row["fingerprint"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            rows = []  # another tool's data set, or an older one: only a grid
-    fingerprints = np.array([row["fingerprint"] for row in rows], dtype=np.float64)
-    splits = [SPLITS.index(row["split"]) for row in rows]
-    return fingerprints.reshape(len(rows), SIZE), np.array(splits, dtype=np.int64)
-
-
-def _label(index: Index, option: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Look up a label that every structure must have, and the hashes of its values."""
-    numbers, known = index.labels(name)
-    if "" in known:
-        source, _ = index.where(int(np.flatnonzero(numbers == known.index(""))[0]))
-        raise ValueError(
-            f"{option}: expected {name!r} in the info of every structure, but "
-            f"{source} has none; use 'formula' or 'folder'"
-        )
-    hashes = [zlib.crc32(each.encode("utf-8", "surrogateescape")) for each in known]
-    return numbers, np.array(hashes, dtype=np.uint64)
 
 
 def _draw(path: Path, index: Index, split_of: np.ndarray, spec: TargetSpec) -> None:

@@ -155,6 +155,12 @@ def _add_split(group: argparse._ArgumentGroup) -> None:
     """Add the choice of structures and their split."""
     add = group.add_argument
     add(
+        "--steps",
+        action="store_true",
+        help="take all steps of a relaxation or trajectory whose eigenvalues are in "
+        "the file, in one split (default: the last one)",
+    )
+    add(
         "--keep-duplicates",
         action="store_true",
         help="keep all calculations of the same structure, in one split (default: the "

@@ -18,6 +18,8 @@ from ..data.defaults import SOURCES_FILE
 # Number of the report -> name on the terminal and unit.
 NUMBERS = {
     "family": ("family", ""),
+    "step": ("step", ""),
+    "steps": ("steps in file", ""),
     "mesh": ("k-points", " in the full mesh"),
     "bands": ("bands", ""),
     "electrons": ("electrons", ""),

@@ -45,6 +45,8 @@ class Calculation:
         where they are not known
     :param fermi_level: Fermi level, eV; ``None`` where there is no single one
     :param n_electrons: number of electrons; ``None`` where it is not known
+    :param step: its number in a relaxation or trajectory, counted from 1
+    :param steps: number of steps in the file
     :raises InputError: if a value is not of its kind, shapes do not fit, a number is
         not finite or has the wrong sign, the weights do not sum to 1 or 2, or an atom
         is of no element
@@ -56,6 +58,8 @@ class Calculation:
     fermi_level: float | None = None
     n_electrons: float | None = None
     kpoints: np.ndarray | None = None
+    step: int = 1
+    steps: int = 1
 
     def __post_init__(self) -> None:
         if not isinstance(self.atoms, ase.Atoms):

@@ -56,6 +56,9 @@ class GriddedDOS:
     n_electrons: float | None = None
     end: float | None = None
 
+    # That of a relaxation or trajectory is not told apart by steps.
+    step = steps = 1
+
     def __post_init__(self) -> None:
         check_structure(self.atoms)
         edges = finite_array("energies", self.edges, ("energies",))

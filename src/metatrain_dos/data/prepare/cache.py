@@ -28,13 +28,15 @@ from . import cache_format
 
 
 # Part of the state of every source: a new version makes old records invisible.
-RECORD_VERSION = f"3 {__version__}"
+RECORD_VERSION = f"4 {__version__}"
 
 ROW = np.dtype(
     [
         ("record", np.int32),
         ("number", np.int32),
         ("offset", np.int64),
+        ("step", np.int32),
+        ("steps", np.int32),
         ("atoms", np.int32),
         ("channels", np.int8),
         ("is_exact", np.bool_),
@@ -54,7 +56,8 @@ ROW = np.dtype(
 """
 Numbers that are kept in memory for each structure; NaN if unknown.
 
-``number`` in its source and ``offset`` in the record; spin ``channels``, 0 for spinors;
+``number`` in its source and ``offset`` in the record; ``step`` of the ``steps`` in its
+file; spin ``channels``, 0 for spinors;
 whether eigenvalues have more than printed digits (``is_exact``); k-points of the full
 ``mesh`` and ``bands``, 0 for a DOS on a grid, whose smearing and steps limit its
 ``resolution``, eV; ``lowest`` state, end of the ``complete`` states, ``fermi`` level,
@@ -264,7 +267,7 @@ def _state(source: str, options: Mapping[str, Any]) -> str:
 
 
 def _numbers(calculation: AnyCalculation, smearing: float) -> tuple[Any, ...]:
-    """Compute a row of :data:`ROW` from ``atoms`` on."""
+    """Compute a row of :data:`ROW` from ``step`` on."""
     mesh = bands = 0
     is_exact = False
     if isinstance(calculation, Calculation):
@@ -282,6 +285,8 @@ def _numbers(calculation: AnyCalculation, smearing: float) -> tuple[Any, ...]:
         missing_electrons(calculation),
     ]
     return (
+        calculation.step,
+        calculation.steps,
         len(calculation.atoms),
         calculation.channels,
         is_exact,

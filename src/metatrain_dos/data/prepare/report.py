@@ -83,6 +83,8 @@ class Report:
         elements = set().union(
             *(Formula(compositions[i]).count() for i in np.unique(numbers[used]))
         )
+        several = used & (rows["steps"] > 1)
+        _, first = np.unique(rows["record"][several], return_index=True)
         return {
             "structures": int(used.sum()),
             "splits": {
@@ -123,6 +125,11 @@ class Report:
                 "valences": spec.valences,
                 "disagree": list(self._disagreeing()),
             },
+            "steps": {
+                "files": len(first),
+                "in_files": int(rows["steps"][several][first].sum()),
+                "used": int(several.sum()),
+            },
             "on_a_grid": int((rows["bands"][used] == 0).sum()),
             "duplicates": [
                 self._named(i, same_as=self._named(self.best[i]))
@@ -149,6 +156,8 @@ class Report:
                 material=names[numbers[i]],
                 split=SPLITS[self.split_of[i]],
                 family=int(self.families[i]),
+                step=int(row["step"]),
+                steps=int(row["steps"]),
                 atoms=int(row["atoms"]),
                 mesh=int(row["mesh"]),
                 bands=int(row["bands"]),

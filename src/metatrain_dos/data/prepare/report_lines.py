@@ -65,6 +65,13 @@ def report_lines(report: Report) -> Iterator[str]:
         f"epochs in batches of {training['batch_size']}: about "
         f"{describe_time(report.recipe.seconds)} on one core"
     )
+    steps = summary["steps"]
+    if steps["files"]:
+        yield (
+            f"steps         {steps['used']} of {steps['in_files']} are used from "
+            f"{steps['files']} files with several; --steps takes all with eigenvalues, "
+            "else the last"
+        )
     if summary["on_a_grid"]:
         yield (
             f"DOS on a grid {summary['on_a_grid']} structures have no eigenvalues, but "

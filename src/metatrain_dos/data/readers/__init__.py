@@ -12,7 +12,7 @@ from ...utils.compressed import open_bytes, plain_name
 from ...utils.files import refuse_special_file
 from ..calculation import Calculation, calculation_to_atoms
 from ..gridded_dos import AnyCalculation
-from ._common import calculation_from_ase
+from ._ase import calculation_from_ase
 from .abinit import read_abinit_gsr
 from .cp2k import read_cp2k
 from .dos_arrays import read_deepmd, read_dos_json, read_dos_npz
@@ -20,10 +20,10 @@ from .doscar import read_doscar
 from .eigenval import read_eigenval
 from .espresso import read_espresso_xml
 from .espresso_dos import read_espresso_dos
-from .espresso_text import read_espresso_text
+from .espresso_text import read_espresso_text, read_espresso_text_steps
 from .extxyz import read_extxyz
 from .gpaw import read_gpw
-from .vasp import read_vasprun
+from .vasp import read_vasprun, read_vasprun_steps
 from .vaspout import read_vaspout
 
 
@@ -44,11 +44,13 @@ __all__ = [
     "read_eigenval",
     "read_espresso_dos",
     "read_espresso_text",
+    "read_espresso_text_steps",
     "read_espresso_xml",
     "read_extxyz",
     "read_gpw",
     "read_vaspout",
     "read_vasprun",
+    "read_vasprun_steps",
 ]
 
 
@@ -64,6 +66,7 @@ class Reader(NamedTuple):
     :param unless: names of better files of the same run, beside which a file is not
         read
     :param options: names of the keywords of the function
+    :param read_steps: function from a path to every step that has eigenvalues
     """
 
     patterns: tuple[str, ...]
@@ -71,6 +74,7 @@ class Reader(NamedTuple):
     mark: bytes = b""
     unless: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    read_steps: Callable[[Path], Iterator[Calculation]] | None = None
 
     def fits(self, name: str) -> bool:
         """Tell whether a file of that name may be read."""
@@ -82,13 +86,18 @@ class Reader(NamedTuple):
 READERS = {
     "Quantum ESPRESSO": Reader(("*.xml*",), read_espresso_xml, b":espresso"),
     "Quantum ESPRESSO folder": Reader(("*.save",), read_espresso_xml),
-    "VASP": Reader(("*.xml*",), read_vasprun, b"<modeling"),
+    "VASP": Reader(
+        ("*.xml*",), read_vasprun, b"<modeling", read_steps=read_vasprun_steps
+    ),
     "VASP HDF5": Reader(("vaspout*.h5*",), read_vaspout),
     "GPAW": Reader(("*.gpw",), read_gpw),
     "ABINIT": Reader(("*_gsr.nc",), read_abinit_gsr),
     "extended XYZ": Reader(("*xyz",), read_extxyz),
     "Quantum ESPRESSO text": Reader(
-        ("*.out*", "*.pwo*", "*.log*"), read_espresso_text, b"Program PWSCF"
+        ("*.out*", "*.pwo*", "*.log*"),
+        read_espresso_text,
+        b"Program PWSCF",
+        read_steps=read_espresso_text_steps,
     ),
     "CP2K": Reader(("*.out*", "*.log*"), read_cp2k, b"PROGRAM STARTED AT"),
     # vasprun.xml and vaspout.h5 of the same run have all digits and more checks.
@@ -154,11 +163,15 @@ def find_reader(path: str | Path) -> Reader | None:
     return fitting[0] if fitting else None
 
 
-def read_calculations(path: str | Path, **options: Any) -> Iterator[AnyCalculation]:
+def read_calculations(
+    path: str | Path, *, steps: bool = False, **options: Any
+) -> Iterator[AnyCalculation]:
     """
     Read all calculations in a file, with the reader of :func:`find_reader`.
 
     :param path: file to read
+    :param steps: whether to read all steps of a relaxation or trajectory that have
+        eigenvalues, and not only the last
     :param options: keywords of readers, for those that have them
     :return: calculations in the order of the file
     :raises ValueError: if the file is of no known format, or cannot be read
@@ -168,6 +181,9 @@ def read_calculations(path: str | Path, **options: Any) -> Iterator[AnyCalculati
     reader = find_reader(path)
     if reader is None:
         raise ValueError(f"{path}: {_no_reader(path.name)}")
+    if steps and reader.read_steps is not None:
+        yield from reader.read_steps(path)
+        return
     found = reader.read(
         path, **{key: value for key, value in options.items() if key in reader.options}
     )

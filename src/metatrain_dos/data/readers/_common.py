@@ -1,7 +1,7 @@
 """Units, error messages, checks and structures that several readers share."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -84,64 +84,6 @@ def crystal(
     return ase.Atoms(elements, cell=cell, scaled_positions=scaled_positions, pbc=True)
 
 
-def calculation_from_ase(
-    atoms: ase.Atoms, n_electrons: float | None = None
-) -> Calculation:
-    """
-    Take a calculation from a structure with an ASE calculator that has results.
-
-    The structure comes from ``ase.io.read``, where ASE reads eigenvalues and k-point
-    weights, or its calculator has just run. Non-collinear calculations, in which a band
-    holds one electron, are not recognised.
-
-    :param atoms: structure whose calculator has eigenvalues and k-point weights
-    :param n_electrons: number of electrons, where it is known
-    :return: the calculation
-    :raises ValueError: if the calculator lacks them, or they do not fit
-    """
-    eigenvalues, weights, fermi_level = bands_from_ase(atoms)
-    return Calculation(
-        atoms=atoms.copy(),  # without the calculator
-        eigenvalues=eigenvalues,
-        kpoint_weights=weights * (2 / len(eigenvalues) / np.sum(weights)),
-        fermi_level=fermi_level,
-        n_electrons=n_electrons,
-    )
-
-
-def bands_from_ase(atoms: ase.Atoms) -> tuple[np.ndarray, np.ndarray, float | None]:
-    """
-    Get the bands from the calculator of a structure.
-
-    :param atoms: structure with a calculator
-    :return: eigenvalues, ``(spin channels, k-points, bands)``, eV; k-point weights as
-        they are, ``(k-points,)``; Fermi level, eV, ``None`` unless there is one
-    :raises InputError: if the calculator has no eigenvalues or no weights, or k-points
-        have different numbers of bands
-    """
-    calculator = atoms.calc
-    weights = getattr(calculator, "get_k_point_weights", lambda: None)()
-    if weights is None:
-        raise InputError(
-            "eigenvalues: expected a calculator that has them for every k-point, got "
-            f"{type(calculator).__name__} without; find out which files of this code "
-            "contain eigenvalues"
-        )
-    eigenvalues = rectangular(
-        [
-            [calculator.get_eigenvalues(kpt=k, spin=s) for k in range(len(weights))]
-            for s in range(calculator.get_number_of_spins())
-        ]
-    )
-    # A calculation with a fixed magnetic moment has one Fermi level for each channel.
-    level = calculator.get_fermi_level()
-    return (
-        eigenvalues,
-        np.asarray(weights),
-        None if level is None or np.size(level) != 1 else float(level),
-    )
-
-
 def checked(calculation: Calculation) -> Calculation:
     """
     Refuse a calculation that is no density of states, or no structure.
@@ -178,6 +120,30 @@ def check_distances(atoms: ase.Atoms) -> ase.Atoms:
             f"({symbols[other]}); leave out virtual crystals and overlapping structures"
         )
     return atoms
+
+
+def each_step(
+    make: Callable[[int], Calculation], steps: Iterable[int]
+) -> Iterator[Calculation]:
+    """
+    Make the calculations of all steps that can be used.
+
+    :param make: function from the number of a step, counted from 1
+    :param steps: numbers of the steps
+    :return: calculations
+    :raises InputError: after the others, if steps cannot be used
+    """
+    problems: list[str] = []
+    for step in steps:
+        try:
+            calculation = make(step)
+        except InputError as error:
+            problems.append(f"step {step}: {error}")
+        else:
+            yield calculation
+    if problems:
+        others = f" (and {len(problems) - 1} more steps)" if problems[1:] else ""
+        raise InputError(problems[0] + others)
 
 
 def labelled(

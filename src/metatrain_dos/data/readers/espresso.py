@@ -94,6 +94,7 @@ def _from_espresso(root: ElementTree.Element) -> Calculation:
     cartesian = _all_numbers(places).reshape(-1, 3)
     lattice = _find(root, "output/basis_set/reciprocal_lattice")
     reciprocal = np.array([_numbers(vector) for vector in lattice])
+    steps = max(1, len(root.findall("step")))
     level = bands.find("fermi_energy")
     if level is None:
         level = bands.find("highestOccupiedLevel")
@@ -123,6 +124,8 @@ def _from_espresso(root: ElementTree.Element) -> Calculation:
             kpoints=cartesian @ np.linalg.inv(reciprocal),
             fermi_level=None if fermi_level is None else HARTREE * fermi_level,
             n_electrons=_number(_find(bands, "nelec")),
+            step=steps,
+            steps=steps,
         )
     )
 

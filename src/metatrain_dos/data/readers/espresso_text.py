@@ -2,7 +2,9 @@
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import ase
 import ase.io
@@ -11,10 +13,11 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from ...utils.compressed import open_text
 from ..calculation import Calculation, InputError
-from ._common import bands_from_ase, checked, labelled, numbers, reading
+from ._ase import bands_from_ase
+from ._common import checked, each_step, labelled, numbers, reading
 
 
-__all__ = ["read_espresso_text"]
+__all__ = ["read_espresso_text", "read_espresso_text_steps"]
 
 
 def read_espresso_text(path: str | Path) -> Calculation:
@@ -35,7 +38,39 @@ def read_espresso_text(path: str | Path) -> Calculation:
         reading(path, KIND),
         open_text(path, errors="replace") as stream,
     ):
-        return _from_text(stream.read())
+        atoms, text, electrons = _read_steps(stream.read(), -1)
+        steps = text.count(SCF)
+        return _from_step(atoms[0], text, electrons, steps, steps)
+
+
+def read_espresso_text_steps(path: str | Path) -> Iterator[Calculation]:
+    """
+    Read every step that ``pw.x`` prints with its eigenvalues.
+
+    :param path: output of ``pw.x``
+    :return: calculations in the order of the steps
+    :raises ValueError: as :func:`read_espresso_text`; after the others if a step lacks
+        eigenvalues or has not converged
+    """
+    path = Path(path)
+    with reading(path, KIND), open_text(path, errors="replace") as stream:
+        atoms, text, electrons = _read_steps(stream.read(), slice(None))
+        cycles = text.split(SCF)[1:]
+        if len(cycles) != len(atoms):
+            raise InputError(
+                f"steps: expected as many structures as the {len(cycles)} SCF cycles, "
+                f"got {len(atoms)}; leave --steps out for this file"
+            )
+
+        def make(number: int) -> Calculation:
+            _check_scf(cycles[number - 1])
+            step = atoms[number - 1]
+            return _from_step(step, text, electrons, number, len(atoms))
+
+        yield from each_step(make, range(1, len(atoms) + 1))
+
+
+SCF = "Self-consistent Calculation"
 
 
 def structure_in_text(path: Path) -> tuple[ase.Atoms, float]:
@@ -48,27 +83,28 @@ def structure_in_text(path: Path) -> tuple[ase.Atoms, float]:
         or has k-points along a path
     """
     with reading(path, KIND), open_text(path, errors="replace") as stream:
-        atoms, _, electrons = _last_step(stream.read())
+        [atoms], _, electrons = _read_steps(stream.read(), -1)
         return atoms.copy(), electrons  # without the calculator
 
 
 KIND = "text output of pw.x"
 
 
-def _last_step(text: str) -> tuple[ase.Atoms, str, float]:
-    """Read the last step; return it, the text of the last run, and the electrons."""
+def _read_steps(text: str, index: Any) -> tuple[list[ase.Atoms], str, float]:
+    """Read steps; return them, the text of the last run, and the electrons."""
     last = text[max(text.rfind("Program PWSCF"), 0) :]
     _check_text(last)
     # A level that did not fit its columns is not needed; ASE would stumble over it.
     last = re.sub(r".*(Fermi energ|highest occupied).*\*\*.*\n", "", last)
-    [atoms] = ase.io.iread(io.StringIO(last), index=-1, format="espresso-out")
+    atoms = list(ase.io.iread(io.StringIO(last), index=index, format="espresso-out"))
     electrons = re.findall(r"number of electrons\s*=\s*([\d.]+)", last)
     return atoms, last, float(electrons[-1])
 
 
-def _from_text(text: str) -> Calculation:
-    """Make a calculation from the text that ``pw.x`` prints."""
-    atoms, last, electrons = _last_step(text)
+def _from_step(
+    atoms: ase.Atoms, last: str, electrons: float, step: int, steps: int
+) -> Calculation:
+    """Make a calculation from a step in the text that ``pw.x`` prints."""
     _check_bands(last)
     states = re.findall(r"number of Kohn-Sham states\s*=\s*(\d+)", last)
     if atoms.calc.kpts is None:
@@ -95,6 +131,8 @@ def _from_text(text: str) -> Calculation:
             kpoints=_printed_kpoints(last)[: len(weights)],
             fermi_level=fermi_level,
             n_electrons=electrons,
+            step=max(step, 1),
+            steps=max(steps, 1),
         )
     )
 
@@ -112,15 +150,20 @@ def _check_text(text: str) -> None:
             "JOB DONE: expected at the end of the output, got nothing; check whether "
             "pw.x finished"
         )
-    if "convergence NOT achieved" in text.rpartition("Self-consistent Calculation")[2]:
-        raise InputError(
-            "the SCF cycle: expected to converge, but it did not; run pw.x until it "
-            "finds the self-consistent density"
-        )
+    _check_scf(text.rpartition(SCF)[2])
     if not re.search("Fermi energ|highest occupied", text):
         raise InputError(
             "Fermi energy: expected in the output, got nothing, as in runs along a "
             "path; run pw.x with calculation = 'nscf' and a grid"
+        )
+
+
+def _check_scf(text: str) -> None:
+    """Refuse a density that is not self-consistent."""
+    if "convergence NOT achieved" in text:
+        raise InputError(
+            "the SCF cycle: expected to converge, but it did not; run pw.x until it "
+            "finds the self-consistent density"
         )
 
 
