@@ -52,8 +52,12 @@ def test_what_is_not_read_is_counted(folder):
     (folder / "a" / "OUTCAR").touch()
     (folder / "a" / "OUTCAR.gz").touch()
     (folder / "a" / "si.castep").touch()
+    (folder / "a" / "aims.out").write_text("FHI-aims")
+    # A system of deepmd-kit without DOS
+    (folder / "a" / "type.raw").write_text("0")
     assert find_sources([str(folder)]).unread == {
         "CASTEP output": 1,
+        "FHI-aims output": 1,
         "VASP OUTCAR": 2,
         "XML of another program": 1,
         "text output of another program": 1,

@@ -479,9 +479,11 @@ def test_deepmd(tmp_path, calculation):
     _, two = read_deepmd(path, **options)
     assert two.atoms.get_chemical_formula() == "OSi"
     assert not two.atoms.pbc.any()
-    (tmp_path / "set.000" / "dos.npy").unlink()
+    (tmp_path / "set.000" / "coord.npy").unlink()
     with pytest.raises(ValueError, match=r"type.raw: expected a system of deepmd-kit"):
         list(read_deepmd(path, **options))
+    (tmp_path / "set.000" / "dos.npy").unlink()
+    assert find_reader(path) is None
 
 
 def test_npz(tmp_path, calculation):

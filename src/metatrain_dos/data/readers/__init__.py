@@ -65,6 +65,7 @@ class Reader(NamedTuple):
         enough
     :param unless: names of better files of the same run, beside which a file is not
         read
+    :param needs: pattern of files without which a file is not of this format
     :param options: names of the keywords of the function
     :param read_steps: function from a path to every step that has eigenvalues
     """
@@ -73,6 +74,7 @@ class Reader(NamedTuple):
     read: Callable[..., AnyCalculation | Iterator[AnyCalculation]]
     mark: bytes = b""
     unless: tuple[str, ...] = ()
+    needs: str = ""
     options: tuple[str, ...] = ()
     read_steps: Callable[[Path], Iterator[Calculation]] | None = None
 
@@ -120,7 +122,10 @@ READERS = {
         ("*.json*",), read_dos_json, b"electronic_structure.dos", options=("smearing",)
     ),
     "deepmd-kit": Reader(
-        ("type.raw",), read_deepmd, options=("smearing", "energy_range")
+        ("type.raw",),
+        read_deepmd,
+        needs="set.*/dos.npy",
+        options=("smearing", "energy_range"),
     ),
     "NumPy DOS": Reader(("*dos*.npz",), read_dos_npz, options=("smearing",)),
 }
@@ -150,6 +155,7 @@ def find_reader(path: str | Path) -> Reader | None:
         row
         for row in READERS.values()
         if row.fits(path.name)
+        and (not row.needs or any(path.parent.glob(row.needs)))
         and not any(any(path.parent.glob(pattern)) for pattern in row.unless)
     ]
     if any(row.mark for row in fitting):

@@ -47,10 +47,10 @@ def _is_mesh(kpoints: np.ndarray, weights: np.ndarray) -> bool:
     sizes = [_mesh_size(axis) for axis in from_first.T]
     if max(sizes) == 0 or 0 in sizes:
         return False
-    # Symmetry may leave one point along an axis of several.
-    largest = max(sizes)
     at_gamma = np.abs(kpoints - np.rint(kpoints)).max(axis=1) < ROUNDING
-    for size in {np.prod(sizes), largest**3, *(s * largest**2 for s in sizes)}:
+    # Symmetry may leave one point of an axis that is equal to another one.
+    possible = [[each for each in sizes if each % own == 0] for own in sizes]
+    for size in {np.prod(three) for three in product(*possible)}:
         counts = weights * (size / weights.sum())
         whole = np.abs(counts - np.rint(counts)).max() < 0.01 * max(1, counts.max())
         # No operation moves Gamma, so that it stands for itself alone.
