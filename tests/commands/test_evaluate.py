@@ -451,7 +451,7 @@ def batch_of(number, untrusted=(), first=0):
         for i, row in enumerate(t.numpy())
     ]
     aligned = align(p, t, m, grid_spacing=0.1)
-    return Batch(row_ids, samples, aligned, [None] * number)
+    return Batch(row_ids, samples, aligned, [None] * number, np.full(number, np.nan))
 
 
 def table_of(*batches):

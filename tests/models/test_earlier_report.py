@@ -20,6 +20,7 @@ def table_of(rows, factor=1.0, symbol="Si"):
         [Sample(i, ase.Atoms(symbol), t[i : i + 1].numpy(), None) for i in rows],
         align(p[rows] * factor, t[rows], m[rows], grid_spacing=0.1),
         [None] * len(rows),
+        np.full(len(rows), np.nan),
     )
     table = ErrorTable()
     table.add(batch)

@@ -15,7 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     :param parser: parser of the command
     """
-    parser.add_argument("model", type=Path, help="model.pt or model.ckpt")
+    parser.add_argument(
+        "models",
+        nargs="+",
+        type=Path,
+        metavar="model",
+        help="model.pt or model.ckpt, several for a committee, whose mean is compared",
+    )
     parser.add_argument(
         "data",
         type=Path,

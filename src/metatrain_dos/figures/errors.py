@@ -85,26 +85,26 @@ def plot_shifts(shifts: np.ndarray, longest: float) -> "Figure":
     return figure
 
 
-def plot_change(before: np.ndarray, now: np.ndarray, label: str) -> "Figure":
+def plot_pairs(x: np.ndarray, y: np.ndarray, x_label: str, y_label: str) -> "Figure":
     """
-    Draw the errors of one model over those of another.
+    Draw two numbers of each structure, and the line on which they are the same.
 
-    :param before: error of each structure, ``(structures,)``; NaN is left out
-    :param now: the same for the other model
-    :param label: meaning of both, with the unit
+    :param x: one number, ``(structures,)``; NaN is left out
+    :param y: the other one
+    :param x_label: axis label, with the unit
+    :param y_label: axis label, with the unit
     :return: the figure
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.2, 3.6), layout="constrained")
     axes = figure.subplots()
-    known = ~np.isnan(before) & ~np.isnan(now)
-    before, now = before[known], now[known]
-    axes.plot(before, now, "o", ms=3.5, color=COMPUTED, alpha=0.7)
+    known = ~np.isnan(x) & ~np.isnan(y)
+    axes.plot(x[known], y[known], "o", ms=3.5, color=COMPUTED, alpha=0.7)
     axes.axline((0.0, 0.0), slope=1.0, lw=0.8, color=PREDICTED)
     axes.set_xlim(left=0.0)
     axes.set_ylim(bottom=0.0)
-    axes.set_xlabel(f"earlier {label}", fontsize=8)
-    axes.set_ylabel(f"this {label}", fontsize=8)
+    axes.set_xlabel(x_label, fontsize=8)
+    axes.set_ylabel(y_label, fontsize=8)
     remove_spines(axes)
     return figure

@@ -35,7 +35,7 @@ SHOWN = 10
 
 
 def evaluate(
-    model: Path,
+    models: Sequence[Path],
     data: Path,
     output: Path,
     *,
@@ -53,7 +53,7 @@ def evaluate(
     """
     Compare a model with data, and write the report.
 
-    :param model: ``.pt`` or ``.ckpt``
+    :param models: ``.pt`` or ``.ckpt``; several are a committee, whose mean is compared
     :param data: data set or options file, as :func:`find_data` takes it
     :param output: folder of the report
     :param structures: structures to draw in any case
@@ -73,9 +73,17 @@ def evaluate(
     :raises ValueError: if model and data do not fit, or the folder is not free
     """
     with atomic_folder(output, is_replaceable=_is_report) as folder:
-        loaded = DOSModel.load(
-            model, target=target, device=device, extensions=extensions
-        )
+        members = [
+            DOSModel.load(file, target=target, device=device, extensions=extensions)
+            for file in models
+        ]
+        loaded = members[0]
+        if len({(each.target, each.columns) for each in members}) > 1:
+            shown = ", ".join(f"{e.columns} of {e.target!r}" for e in members)
+            raise ValueError(
+                f"models: expected the same target and columns of all, got {shown}; "
+                "evaluate models of the same data set together"
+            )
         loss = training_loss(loaded)
         if tail_weight is None:
             tail_weight = (loss or MaskedDOSHypers()).tail_weight
@@ -85,7 +93,7 @@ def evaluate(
         sections = find_data(data, loaded.target)
         spec = find_axis(loaded, near=[data], **axis)
         batches = compare(
-            loaded,
+            members,
             sections,
             spec,
             count_electrons=electron_counter(electrons, valences, spec.valences),
@@ -109,7 +117,7 @@ def evaluate(
             )
         earlier = EarlierReport(compare_with, table) if compare_with else None
         facts = {
-            "model": str(model),
+            "model": ", ".join(map(str, models)),
             "data": str(data),
             **_facts(table, earlier),
             "target": loaded.target,
@@ -129,7 +137,7 @@ def evaluate(
         with default_settings():
             figures = draw(folder / FIGURES, table, spec, ranks, earlier)
         page = render_page(
-            f"{loaded.target} of {model.name} on {data.name}",
+            f"{loaded.target} of {', '.join(m.name for m in models)} on {data.name}",
             facts,
             warnings,
             table,
@@ -215,8 +223,9 @@ def _summary(
     yield ""
     overall = table.overall()
     for name, column in OVERALL.items():
-        number = format_number(column.unit, overall[name])
-        yield f"all, {column.label_with_unit:<35}{number:>10}"
+        if overall[name] is not None:
+            number = format_number(column.unit, overall[name])
+            yield f"all, {column.label_with_unit:<35}{number:>10}"
     yield ""
     yield f"{'medians by material':<40}{'RMSE/atom':>10}{'relative':>10}{'count':>10}"
     for row in materials[:SHOWN]:

@@ -14,7 +14,7 @@ from ..models.earlier_report import EarlierReport
 from ..models.error_table import ErrorTable
 from ..models.selection import Selected
 from .dos import plot_structure
-from .errors import plot_change, plot_errors, plot_shifts
+from .errors import plot_errors, plot_pairs, plot_shifts
 from .report_page import PageFigure, format_number
 from .style import COMPUTED, PREDICTED
 
@@ -84,14 +84,29 @@ def draw(
         figures[""].append(
             _page_figure(
                 folder / "compared.svg",
-                plot_change(
+                plot_pairs(
                     100 * earlier.before("relative_rmse"),
                     100 * table["relative_rmse"],
-                    "RMSE, %",
+                    "earlier RMSE, %",
+                    "this RMSE, %",
                 ),
                 "Errors of both models,",
                 " as a fraction of the size of the computed DOS. Below the line, this "
                 "model is better.",
+            )
+        )
+    if not np.isnan(table["spread_per_atom"]).all():
+        figures[""].append(
+            _page_figure(
+                folder / "spread.svg",
+                plot_pairs(
+                    table["spread_per_atom"],
+                    table["rmse_per_atom"],
+                    "spread of the committee, states/eV/atom",
+                    "RMSE, states/eV/atom",
+                ),
+                "Errors of the committee, and the spread of its members.",
+                " On the line, the spread is as large as the error.",
             )
         )
     for rank, selected in ranks.items():

@@ -55,7 +55,7 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    rows = list(table.rows())
+    rows, overall = list(table.rows()), table.overall()
     worst = sorted(rows, key=lambda row: -(row["relative_rmse"] or 0.0))[:MOST_ROWS]
     shown = worst if len(rows) > MOST_ROWS else rows
     texts = ["data", "structure", "atom", "source", "material", "atoms"]
@@ -73,8 +73,8 @@ def render_page(
         kind=table.kind,
         count=len(rows),
         summary=summary_rows(table),
-        overall=table.overall(),
-        overall_columns=OVERALL,
+        overall=overall,
+        overall_columns={n: c for n, c in OVERALL.items() if overall[n] is not None},
         figures=figures,
         changes=change_rows(changes),
         rows=shown,

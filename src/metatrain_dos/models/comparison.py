@@ -11,8 +11,9 @@ from ..data.samples import Sample, samples
 from ..data.sections import Section
 from ..data.target_spec import TargetSpec
 from ..utils.text import shorten
+from .committee import align_committee
 from .electrons import ElectronCounter, electron_counter
-from .errors import AlignedDOS, align
+from .errors import AlignedDOS
 from .level_errors import LevelPair, level_pair
 from .model import DEFAULT_BATCH_SIZE, DOSModel, check_batch_size
 
@@ -40,12 +41,15 @@ class Batch:
     :param samples: structure of each row
     :param aligned: predictions and targets, states/eV for the whole structure
     :param levels: levels of each row, ``None`` where the electrons are not known
+    :param spread: standard deviation over a committee, ``(rows,)``, states/eV; NaN for
+        one model
     """
 
     row_ids: Sequence[RowId]
     samples: Sequence[Sample]
     aligned: AlignedDOS
     levels: Sequence[LevelPair | None]
+    spread: np.ndarray
 
     @property
     def atoms(self) -> np.ndarray:
@@ -55,7 +59,7 @@ class Batch:
 
 
 def compare(
-    model: DOSModel,
+    models: Sequence[DOSModel],
     sections: Iterable[Section],
     axis: TargetSpec,
     *,
@@ -66,7 +70,7 @@ def compare(
     """
     Read, predict and align, with one batch at a time in memory.
 
-    :param model: the model
+    :param models: the model, or the members of a committee
     :param sections: the data
     :param axis: energies of the columns of the prediction
     :param count_electrons: electrons of a structure; from its info unless given
@@ -84,9 +88,10 @@ def compare(
             "columns) to metatrain_dos.align, which keeps the channels on one shift"
         )
     count_electrons = count_electrons or electron_counter()
+    target = models[0].target
     for section in sections:
-        per_atom = section.entries[model.target]["sample_kind"] == "atom"
-        found = _read(section, model.target)
+        per_atom = section.entries[target]["sample_kind"] == "atom"
+        found = _read(section, target)
         while batch := list(islice(found, batch_size)):
             row_ids, rows = [], []
             for sample in batch:
@@ -94,17 +99,17 @@ def compare(
                 atoms = range(len(sample.atoms)) if per_atom else [None]
                 row_ids += [RowId(section.name, sample.index, atom) for atom in atoms]
                 rows += [sample] * len(atoms)
-            predictions = model.predict(
-                (sample.atoms for sample in batch),
-                batch_size=batch_size,
-                per_atom=per_atom,
-            )
+            structures = [sample.atoms for sample in batch]
+            predictions = [
+                model.predict(structures, batch_size=batch_size, per_atom=per_atom)
+                for model in models
+            ]
             masks = [
                 ~np.isnan(sample.target) if sample.mask is None else sample.mask
                 for sample in batch
             ]
-            aligned = align(
-                np.vstack(list(predictions)),
+            aligned, spread = align_committee(
+                [np.vstack(list(each)) for each in predictions],
                 np.concatenate([sample.target for sample in batch]),
                 np.concatenate(masks),
                 grid_spacing=axis.grid.spacing,
@@ -122,7 +127,7 @@ def compare(
                 )
                 for i, sample in enumerate(rows)
             ]
-            yield Batch(row_ids, rows, aligned, levels)
+            yield Batch(row_ids, rows, aligned, levels, spread)
 
 
 def _check(section: Section, sample: Sample, axis: TargetSpec, per_atom: bool) -> None:

@@ -63,6 +63,11 @@ COLUMNS = {
         "after the alignment",
     ),
     "shift": Column("shift", "eV", "shift of the computed DOS along the prediction"),
+    "spread_per_atom": Column(
+        "spread of the committee",
+        "states/eV/atom",
+        "standard deviation over the aligned members, root mean square over energies",
+    ),
     **{f"loss_{t.name}": Column(f"loss: {t.name}", t.unit, t.meaning) for t in TERMS},
     "loss": Column("loss", "", "weighted sum of the terms, as in training"),
 }
@@ -90,6 +95,17 @@ OVERALL = {
         "",
         "1 less the squared error as a fraction of the variance, over all energies of "
         "all structures",
+    ),
+    "error_to_spread": Column(
+        "error over spread",
+        "",
+        "root mean square of the errors of all structures as a multiple of that of the "
+        "spreads of the committee: 1 if its spread is an error bar",
+    ),
+    "spread_correlation": Column(
+        "correlation of error and spread",
+        "",
+        "of their ranks: 1 if the committee knows where it is wrong",
     ),
 }
 """Name of each number of a whole data set -> its meaning."""

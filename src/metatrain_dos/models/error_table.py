@@ -10,6 +10,7 @@ import ase
 import numpy as np
 import torch
 from ase.formula import Formula
+from scipy.stats import rankdata
 
 from ..loss.options import MaskedDOSHypers
 from ..loss.terms import TERMS, loss_of_structure
@@ -57,6 +58,7 @@ class ErrorTable:
             "wasserstein": aligned.wasserstein,
             **_level_errors(batch.levels, atoms),
             "shift": aligned.shift_energy,
+            "spread_per_atom": batch.spread / atoms,
         }
         # The trainers of metatrain divide prediction and target by the number of atoms.
         terms = {t.name: aligned.terms[t.name] / atoms**2 + unknown for t in TERMS}
@@ -120,7 +122,10 @@ class ErrorTable:
 
     def overall(self) -> dict[str, float | None]:
         """Compute :data:`~metatrain_dos.models.error_columns.OVERALL`."""
-        return {name: _known(value) for name, value in self._sums.compute().items()}
+        found = self._sums.compute() | calibration(
+            self["rmse_per_atom"], self["spread_per_atom"]
+        )
+        return {name: _known(value) for name, value in found.items()}
 
     def by_material(self) -> list[dict[str, Any]]:
         """Compute the medians of each material, the worst material first."""
@@ -197,6 +202,26 @@ def material(atoms: ase.Atoms) -> str:
     if "material" in atoms.info:
         return str(atoms.info["material"])
     return str(Formula(atoms.get_chemical_formula()).reduce()[0])
+
+
+def calibration(errors: np.ndarray, spreads: np.ndarray) -> dict[str, float]:
+    """
+    Compare the errors of the mean of a committee with the spread of its members.
+
+    :param errors: root mean square errors, ``(rows,)``
+    :param spreads: standard deviations over the members, ``(rows,)``
+    :return: ratio of their root mean squares, 1 if the spread is as large as the
+        error, and the correlation of their ranks; NaN if fewer than two are known
+    """
+    known = np.isfinite(errors) & np.isfinite(spreads)
+    errors, spreads = errors[known], spreads[known]
+    ratio = correlation = np.nan
+    if len(errors) > 1 and spreads.any():
+        ratio = float(np.sqrt(np.mean(errors**2) / np.mean(spreads**2)))
+        ranks = [rankdata(errors), rankdata(spreads)]
+        if all(np.ptp(each) > 0 for each in ranks):
+            correlation = float(np.corrcoef(ranks)[0, 1])
+    return {"error_to_spread": ratio, "spread_correlation": correlation}
 
 
 def grouped_median(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
