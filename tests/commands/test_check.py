@@ -29,6 +29,10 @@ class TestCommand:
         assert done.returncode == 0 and done.stderr == ""
         assert done.stdout.count("\n") == 1 and "nothing wrong in 20" in done.stdout
 
+    def test_a_folder(self, folder):
+        done = self.run(".")
+        assert done.returncode == 0 and "options.yaml: nothing wrong" in done.stdout
+
     def test_error(self, folder):
         change(**{f"{LOSS}.extra_targets": 300})
         done = self.run("options.yaml")

@@ -263,6 +263,10 @@ def test_without_a_grid_the_smearing_is_missing(folder, structures, tmp_path, ca
             ["-o", "o.csv", "--electrons", "few"],
             "got the 1 of few, and none for structure 1",
         ),
+        (
+            ["-o", "o.csv", "--electrons", "many"],
+            "got the 4 of many for 3 structures",
+        ),
         (["-o", "o.csv", "--electrons", "bad"], "a file with one number in each line"),
         (["-o", "o.csv", "--electrons", "pairs"], r"pairs \(2 in a line\)"),
         (
@@ -288,6 +292,7 @@ def test_mistakes(folder, structures, tmp_path, arguments, message, monkeypatch)
     for name, text in {
         "there.npz": "",
         "few": "1\n",
+        "many": "1\n1\n1\n1\n",
         "bad": "one\n",
         "pairs": "1 2\n3 4\n",
     }.items():

@@ -129,3 +129,24 @@ def test_models_of_different_data_are_no_committee(tmp_path, monkeypatch):
     )
     with pytest.raises(SystemExit, match=message):
         main(["evaluate", *files, "-o", str(tmp_path / "report")])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            ["--structures", "0", "2", "-1"],
+            "structures: expected numbers from 0 to 1, ",
+        ),
+        (["--electrons", "many"], "electrons: .* got the 3 of many for 2 structures"),
+    ],
+)
+def test_options_that_are_out_of_range(tmp_path, monkeypatch, option, message):
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path)
+    (tmp_path / "many").write_text("2\n2\n2\n")
+    info = {"dos": np.ones(CHOICES.columns)}
+    ase.io.write("data.xyz", [Atoms("C", info=info), Atoms("H", info=info)])
+    with pytest.raises(SystemExit, match=message):
+        main(["evaluate", "model.pt", "data.xyz", "-o", "report", *option])
+    assert not (tmp_path / "report").exists()

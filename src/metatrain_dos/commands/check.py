@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 import warnings
+from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     :param parser: parser of the command
     """
-    parser.add_argument("options", help="options file of `mtt train`")
+    parser.add_argument(
+        "options", help="options file of `mtt train`, or the folder of options.yaml"
+    )
     parser.add_argument(
         "--json", action="store_true", help="print the findings as JSON, nothing else"
     )
@@ -28,7 +31,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     :param arguments: ``options`` and ``json``
     """
-    sys.exit(check(arguments.options, as_json=arguments.json))
+    file = Path(arguments.options)
+    file = file / "options.yaml" if file.is_dir() else file
+    sys.exit(check(str(file), as_json=arguments.json))
 
 
 def check(file: str, *, as_json: bool = False) -> int:

@@ -14,7 +14,7 @@ from ..loss.terms import TERMS
 from ..models.axis import find_axis, training_loss
 from ..models.comparison import compare
 from ..models.earlier_report import Change, EarlierReport
-from ..models.electrons import electron_counter
+from ..models.electrons import electron_counter, refuse_more_lines
 from ..models.error_columns import COLUMNS, OVERALL
 from ..models.error_table import ErrorTable
 from ..models.evaluation_data import find_data
@@ -115,6 +115,13 @@ def evaluate(
                 f"data: expected structures, got none in {sections[0].source}; give a "
                 "data set that has some"
             )
+        count = 1 + max(row_id.structure for row_id in table.row_ids)
+        refuse_more_lines(electrons, count)
+        if outside := [each for each in structures if not 0 <= each < count]:
+            raise ValueError(
+                f"structures: expected numbers from 0 to {count - 1}, got "
+                f"{', '.join(map(str, outside))}; count from 0 in the order of the data"
+            )
         earlier = EarlierReport(compare_with, table) if compare_with else None
         facts = {
             "model": ", ".join(map(str, models)),
@@ -131,7 +138,7 @@ def evaluate(
         warnings = list(_warnings(table, spec))
         if missing:
             shown = ", ".join(map(str, missing))
-            warnings.append(f"asked for, but not there or not trusted: {shown}")
+            warnings.append(f"asked for, but trusted nowhere: {shown}")
         changes = earlier.changes() if earlier else {}
         (folder / FIGURES).mkdir()
         with default_settings():

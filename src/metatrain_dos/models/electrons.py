@@ -65,6 +65,22 @@ def electron_counter(
     return lambda number, atoms: _positive(same, "the argument")
 
 
+def refuse_more_lines(electrons: str | float | None, structures: int) -> None:
+    """
+    Refuse a file with more numbers of electrons than there are structures.
+
+    :param electrons: as :func:`electron_counter` takes it, which refuses fewer
+    :param structures: number of structures
+    :raises ValueError: if there are more
+    """
+    path = Path(str(electrons))
+    if path.is_file() and (lines := np.loadtxt(path, ndmin=1).size) > structures:
+        raise ValueError(
+            f"electrons: expected one number per structure, got the {lines} of {path} "
+            f"for {structures} structures; write one line for each"
+        )
+
+
 def read_valences(valences: str | Mapping[str, float]) -> dict[str, float]:
     """
     Read the number of valence electrons of each element.

@@ -1,10 +1,12 @@
 """Find the structures and targets to compare a model with."""
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ase
+import numpy as np
 
 from ..data.dataset import target_key
 from ..data.options_file import OptionsFile
@@ -59,13 +61,8 @@ def find_data(data: Path, target: str) -> list[Section]:
 
 def _test_sets(file: Path, target: str) -> list[Section]:
     """Read the test set of an options file."""
-    sections = read_sections(OptionsFile.read(file), "test_set")
-    if not sections:
-        raise ValueError(
-            f"data: expected {file} to name the data of its test_set, but it does not; "
-            "a fraction of the training set is drawn anew each time, so give the file "
-            "of the data"
-        )
+    options = OptionsFile.read(file)
+    sections = read_sections(options, "test_set") or _drawn(options)
     for section in sections:
         if target not in section.entries:
             raise ValueError(
@@ -79,6 +76,29 @@ def _test_sets(file: Path, target: str) -> list[Section]:
                 f"{missing} does not exist; run from the folder of the options file"
             )
     return sections
+
+
+def _drawn(options: OptionsFile) -> list[Section]:
+    """Find the fraction of the training set that the last training run held out."""
+    # Folders are called after the time at which their run began.
+    found = options.path.parent.glob("outputs/*/*/indices/test*.txt")
+    files = sorted(found, key=lambda file: (file.parent, len(file.name), file.name))
+    last = [each for each in files if each.parent == files[-1].parent]
+    whole = read_sections(options, "training_set")
+    if not last or len(last) != len(whole):
+        raise ValueError(
+            f"data: expected {options.path} to name the data of its test_set, or the "
+            "indices of a fraction in outputs/*/*/indices/test.txt beside it, as "
+            "`mtt train` writes them, found neither; give the file of the data"
+        )
+    return [
+        replace(
+            section,
+            keys=("test_set",) if len(whole) == 1 else ("test_set", position),
+            indices=frozenset(np.loadtxt(file, dtype=int, ndmin=1).tolist()),
+        )
+        for position, (section, file) in enumerate(zip(whole, last, strict=True))
+    ]
 
 
 def _entries(data: Path, key: str) -> tuple[str, bool]:

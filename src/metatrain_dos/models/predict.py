@@ -15,7 +15,7 @@ from ..utils.files import refuse_special_file
 from ..utils.progress import progress
 from ..utils.text import shorten
 from .defaults import ZEROS
-from .electrons import INFO_KEY
+from .electrons import INFO_KEY, refuse_more_lines
 from .model import DEFAULT_BATCH_SIZE, MODEL_SUFFIXES, DOSModel
 from .output import open_output
 from .predictor import DOSPredictor, PredictedDOS
@@ -96,6 +96,7 @@ def predict(
             frames = progress("predicting", "structures", frames)
             atoms, predicted = predictor.average(frames, batch_size=batch_size)
             add(atoms, predicted)
+            count = int(predicted.numbers["frames"])
             lines = list(_mean_lines(predicted))
         else:
             predictions = predictor.predict(frames, batch_size=batch_size)
@@ -103,12 +104,14 @@ def predict(
                 if zero != "axis" and np.isnan(predicted.electrons):
                     raise ValueError(_missing_electrons(atoms, structures))
                 add(atoms, predicted)
+            count = summary.count
             lines = list(summary.lines(ZEROS[zero], predictor.smearing))
-        if summary.count == 0:
+        if count == 0:
             raise ValueError(
                 f"structures: expected at least one, got none in "
                 f"{', '.join(map(str, structures))}; check the files"
             )
+        refuse_more_lines(options.get("electrons"), count)
     return [*lines, f"written: {output}"]
 
 
