@@ -291,6 +291,17 @@ def test_a_dos_that_begins_with_states_is_counted_as_it_is():
     assert fermi_level(dos, WIDE.energies, 99.0) == expected.energy_at(99.0)
 
 
+@pytest.mark.parametrize("smearing", [0.1, 0.3])
+def test_a_weak_band_in_front_of_a_strong_one_is_no_noise(smearing):
+    """As in copper: a wide s band, whose DOS is a hundredth of that of the d band."""
+    band = np.arange(-8.0, -3.0, 0.05)
+    dos = levels(np.r_[band, -2.0], np.r_[np.full(100, 0.01), 20.0], smearing)
+    expected = IntegratedDOS(ENERGIES, dos, cumulative_dos(dos, ENERGIES))
+    found = fermi_level(dos, ENERGIES, 11.0, smearing=smearing)
+    # Tails below the threshold are left out.
+    assert found == pytest.approx(expected.energy_at(11.0), abs=1e-4)
+
+
 # Temperature
 
 

@@ -52,7 +52,8 @@ def count_states(
     width = (smearing or DEFAULT_SMEARING) / (energies[1] - energies[0])
     tails = int(np.ceil(TAILS * width))
     smooth = gaussian_filter1d(dos, max(FILTER * width, FEWEST), mode="nearest")
-    begin = max(int(np.argmax(smooth > 2 * EMPTY * smooth.max())) - tails, tails)
+    most = 6 * np.abs(dos[:tails]).mean()
+    begin = max(int(np.argmax(smooth > max(none, most))) - tails, tails)
     # Of noise that is cut off at zero, most is zero.
     size = float(np.quantile(np.abs(dos[:begin]), 0.8))
     if not (is_even(energies) and 1e-6 * none < size < EMPTY * dos.max()):
