@@ -49,7 +49,6 @@ DATA = HERE.parent / "examples" / "data" / "structures.xyz.xz"
 RESULTS = HERE / "results" / "losses.csv"
 OUTPUT = HERE.parent / "bench" / "losses"
 LARGEST_MOVE = 4.0  # eV
-FREEDOM = 8.0  # eV, how far a prediction may slide when it is judged, either way
 
 PET = {
     "cutoff": 4.5,
@@ -283,9 +282,10 @@ def judge(
     """
     Compare predictions with targets by the same errors for all losses.
 
-    Each prediction may slide along its target as far as any loss allows in training.
+    Each prediction may slide anywhere along its target, as ``shift_agnostic_mse`` lets
+    it in training, with zeros around it.
     """
-    free = round(FREEDOM / spacing)
+    free = targets.shape[-1]
     aligned = align(
         np.pad(predictions, ((0, 0), (free, free))), targets, mask, grid_spacing=spacing
     )

@@ -3,9 +3,10 @@ Compare the training runs of ``bench_losses.py``.
 
 Prints three tables in Markdown: each loss at its best, chosen by the error on the
 validation set and judged on the test set; all configurations; and committees of three,
-for which the predictions must be there. Draws ``docs/figures/losses.svg``.
+for which the predictions must be there.
 """
 
+import argparse
 import os
 from collections import defaultdict
 from dataclasses import fields, replace
@@ -17,8 +18,6 @@ import numpy as np
 from bench_losses import (
     COLUMNS,
     ERRORS,
-    FREEDOM,
-    HERE,
     OUTPUT,
     RIVALS,
     Row,
@@ -130,6 +129,9 @@ def committees(rows: list[dict[str, Any]]) -> None:
         print(f"| {_changes(members[0])} | {' | '.join(cells)} |")
 
 
+FREEDOM = 8.0
+"""How far members of a committee may slide along the first one, either way, eV."""
+
 DRAWN = {
     "energy zeros agree": ("structure", "consistent", 1.0, "soap128", 100, 0.15),
     "energy zeros moved by up to 4 eV": (
@@ -217,9 +219,13 @@ def _text(value: Any) -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--figure", type=Path, help="draw the figure, too")
+    arguments = parser.parse_args()
     rows = read()
     show(rows)
-    draw(rows, HERE.parent / "docs" / "figures" / "losses.svg")
+    if arguments.figure:
+        draw(rows, arguments.figure)
     committees(rows)
 
 
