@@ -83,8 +83,8 @@ def compare(
     check_batch_size(batch_size)
     if axis.spin_resolved:
         raise ValueError(
-            f"model: expected one DOS for each structure, but {model.target!r} has two "
-            "spin channels in its columns; give arrays of shape (structures, 2, "
+            f"model: expected one DOS for each structure, but {models[0].target!r} has "
+            "two spin channels in its columns; give arrays of shape (structures, 2, "
             "columns) to metatrain_dos.align, which keeps the channels on one shift"
         )
     count_electrons = count_electrons or electron_counter()

@@ -21,7 +21,7 @@ def test_large_sources_one_by_one(tmp_path):
 def test_small_sources_together(tmp_path):
     paths = make(tmp_path, [40_000] * 250)
     assert list(map(len, _shares(paths, 100))) == [100, 100, 50]
-    assert sum(_shares(paths, 7), []) == paths
+    assert [path for share in _shares(paths, 7) for path in share] == paths
 
 
 def test_sources_that_are_gone(tmp_path):
