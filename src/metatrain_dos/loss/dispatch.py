@@ -22,7 +22,8 @@ from torch.autograd import forward_ad
 
 from . import closed_form, cpu
 from .checks import check_inputs
-from .terms import TERMS, Term, loss_of_structure, weighted_terms
+from .per_structure import loss_of_structure
+from .terms import TERMS, Term, weighted_terms
 
 
 class Found(NamedTuple):

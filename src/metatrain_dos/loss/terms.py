@@ -24,10 +24,10 @@ false never matter, not even when they are NaN; in :func:`masked_dos` and
 :func:`weighted_terms`, NaN where it is true counts as masked. All integrals are
 trapezoidal.
 
-Read it from top to bottom: the terms, the table of them, their weighted sum, and the
-loss of one structure. The search for the best shift is in
-:mod:`metatrain_dos.loss.alignment`. ``metatrain_dos.loss.dispatch`` computes the same
-numbers, and their gradient, in fewer passes over memory.
+Read it from top to bottom: the terms, the table of them, and their weighted sum, which
+:mod:`metatrain_dos.loss.per_structure` turns into the loss of a structure. The search
+for the best shift is in :mod:`metatrain_dos.loss.alignment`. The same numbers, and
+their gradient, with less work: ``metatrain_dos.loss.dispatch``.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,14 +38,12 @@ from torch import Tensor
 
 from .alignment import best_shift, per_component, sum_components, window
 from .checks import check_inputs
+from .per_structure import loss_of_structure
 
 
 # Backward difference of fourth order, in units of 1 / grid_spacing. The first entry
 # belongs to the column four steps back, the last to the column itself.
 STENCIL = (1 / 4, -4 / 3, 3.0, -4.0, 25 / 12)
-
-SOFTENING = 1e-6
-"""Smooths the root of a loss of zero, where its slope would be infinite."""
 
 
 def masked_term(
@@ -255,7 +253,8 @@ def masked_dos(
     :param mask: true where the target is to be compared, shape of ``targets``
     :param weights: weights of the terms by the name of their option
     :param grid_spacing: distance between two columns, eV
-    :param per_structure: see :func:`loss_of_structure`
+    :param per_structure: see
+        :func:`~metatrain_dos.loss.per_structure.loss_of_structure`
     :param terms: the terms
     :return: loss of each sample, ``(samples,)``; not finite where a prediction is not
     :raises TypeError: if ``mask`` is not boolean, or the dtypes differ
@@ -312,50 +311,6 @@ def weighted_terms(
         found.append(weight * value)
     found[0] = found[0] + broken
     return torch.stack(found, -1), shift
-
-
-def loss_of_structure(
-    total: Tensor,
-    targets: Tensor,
-    mask: Tensor,
-    per_structure: str,
-    *,
-    grid_spacing: float,
-) -> Tensor | float:
-    r"""
-    Compute the factor that turns the weighted sum of a structure into its loss.
-
-    The sums of different structures differ by orders of magnitude, so that a few of
-    them dominate the gradient of a batch. A root per structure tames that as clipping
-    does per batch, and makes the loss independent of its scale:
-
-    .. math::
-
-        \text{square:}\; L \qquad
-        \text{root:}\; \sqrt{L + \epsilon} - \sqrt\epsilon \qquad
-        \text{relative root:}\; \sqrt{L / T + \epsilon} - \sqrt\epsilon
-
-    with :math:`T = \int m \, t^2 \, dE` and :math:`\epsilon = 10^{-6}` in the units of
-    the term. The factor is :math:`1 / (\sqrt{L + \epsilon} + \sqrt\epsilon)` and the
-    like, so that the terms times the factor still add up to the loss.
-
-    :param total: sum of the weighted terms of each sample, ``(samples,)``
-    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
-    :param mask: true where the target is to be compared, shape of ``targets``
-    :param per_structure: ``"square"``, ``"root"`` or ``"relative_root"``
-    :param grid_spacing: distance between two columns, eV
-    :return: 1 or ``(samples,)``
-    """
-    if per_structure == "square":
-        return 1.0
-    scale: Tensor | float = 1.0
-    if per_structure == "relative_root":
-        counted = torch.where(mask & ~torch.isnan(targets), targets, 0)
-        size = sum_components(torch.trapezoid(counted**2, dx=grid_spacing))
-        # Where nothing is trusted, or the DOS is zero, there is nothing to divide by.
-        scale = torch.where(size > 0, size, 1)
-    softening = SOFTENING**0.5
-    return 1 / (scale * (torch.sqrt(total / scale + SOFTENING) + softening))
 
 
 def _masked_error(

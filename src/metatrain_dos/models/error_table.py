@@ -13,7 +13,8 @@ from ase.formula import Formula
 from scipy.stats import rankdata
 
 from ..loss.options import MaskedDOSHypers
-from ..loss.terms import TERMS, loss_of_structure
+from ..loss.per_structure import loss_of_structure
+from ..loss.terms import TERMS
 from .comparison import Batch, RowId
 from .error_columns import COLUMNS
 from .level_errors import LevelPair, Levels
