@@ -259,7 +259,7 @@ class TestMistakes:
             ("--smearing", "1e12", "smearing: expected"),
             ("--extra-targets", "1000000000000", "extra_targets: expected"),
             ("--extra-targets", "-1", "extra_targets: expected"),
-            ("--trust-margin", "nan", "expected a finite range"),
+            ("--trust-margin", "nan", "expected an energy >= 0"),
             ("--seed", "-1", "seed: expected a number >= 0, got -1"),
             ("--tolerance", "nan", "tolerance: expected a number >= 0, got nan"),
             ("--workers", "0", "workers: expected at least one process, got 0"),
