@@ -1,6 +1,7 @@
 """Sources are shared out among workers by number and by size."""
 
 import os
+from itertools import chain
 
 from metatrain_dos.data.prepare.pipeline import _shares
 
@@ -21,7 +22,7 @@ def test_large_sources_one_by_one(tmp_path):
 def test_small_sources_together(tmp_path):
     paths = make(tmp_path, [40_000] * 250)
     assert list(map(len, _shares(paths, 100))) == [100, 100, 50]
-    assert [path for share in _shares(paths, 7) for path in share] == paths
+    assert list(chain(*_shares(paths, 7))) == paths
 
 
 def test_sources_that_are_gone(tmp_path):
