@@ -215,7 +215,7 @@ def main():
         folder = Path(name)
         for size in {WARM, *sizes}:
             generate(folder / str(size) / "outputs", size, arguments.outputs)
-        sys.exit(table(folder, sizes, arguments.rows, arguments.tolerance))
+        sys.exit(int(table(folder, sizes, arguments.rows, arguments.tolerance)))
 
 
 def table(folder, sizes, pattern, tolerance):
