@@ -24,7 +24,7 @@ def reference_energy(
     Find the energy that becomes zero.
 
     :param calculation: structure and its states
-    :param reference: one of :data:`REFERENCES`
+    :param reference: one of :data:`~metatrain_dos.data.defaults.REFERENCES`
     :param smearing: width of the Gaussians for the neutral level, eV
     :return: energy to subtract from every eigenvalue, eV
     :raises ValueError: if the reference is unknown, or the calculation has none

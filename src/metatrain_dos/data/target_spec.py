@@ -39,7 +39,7 @@ class TargetSpec:
     :param smearing: standard deviation of the Gaussian for each eigenvalue, eV
     :param trust_margin: how far below the end of the bands the DOS is trusted, eV
     :param reference: the zero of the energies, one of
-        :data:`~metatrain_dos.data.references.REFERENCES`
+        :data:`~metatrain_dos.data.defaults.REFERENCES`
     :param spin_resolved: whether the two spin channels stand side by side in the
         columns, first up, each with its own padding
     :param source: origin of these choices, for messages; not written
@@ -69,8 +69,8 @@ class TargetSpec:
             )
         if not 0 <= self.trust_margin < np.inf:
             raise ValueError(
-                f"margin: expected an energy >= 0 in eV, got {self.trust_margin}; "
-                "three times the smearing is a good choice"
+                "trust_margin: expected an energy >= 0 in eV, got "
+                f"{self.trust_margin}; three times the smearing is a good choice"
             )
         if self.smearing > LARGEST_SIZE * self.grid.spacing:
             raise ValueError(

@@ -43,7 +43,7 @@ def plot_predictions(
     A standard deviation over a committee, or the error of a mean over frames, is a band
     around the curve.
 
-    :param predictions: predictions, at least one and at most :data:`MOST_PANELS`
+    :param predictions: predictions, at least one and at most ``MOST_PANELS``
     :param titles: title of each panel
     :param zero: zero of the energies, for the label of the axis
     :param total: number of structures, if there are more than are drawn

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,10 @@ class DOSModel:
         self.device = _find_device(capabilities.supported_devices, device)
         self.loss = (loss or {}).get(self.target)
         self._dtype = getattr(torch, capabilities.dtype)
-        self._model = model.to(device=self.device, dtype=self._dtype).eval()
+        with warnings.catch_warnings():
+            # of SOAP-BPNN as metatrain 2026.4 exports it; the user cannot change it
+            warnings.filterwarnings("ignore", "module does not have '_mts_buffer_names")
+            self._model = model.to(device=self.device, dtype=self._dtype).eval()
         self._kind = capabilities.outputs[self.target].sample_kind
         self._neighbor_lists = get_requested_neighbor_lists(model)
         self._columns: int | None = None

@@ -103,15 +103,16 @@ class DOSPredictor:
         :func:`~metatrain_dos.models.electrons.electron_counter` takes it
     :param valences: electrons of each element, instead; those of the ``grid.json``
         unless one of both is given
-    :param zero: zero of the energies, one of :data:`ZEROS`
+    :param zero: zero of the energies, one of
+        :data:`~metatrain_dos.models.defaults.ZEROS`
     :param tolerance: error of the integral of a prediction in a gap, as a fraction of
         the electrons
     :param threshold: predicted DOS for each electron that counts as none, 1/eV
     :param smearing: standard deviation of the Gaussians in the targets, eV; that of the
         ``grid.json`` unless given
     :param temperatures: temperatures of thermal properties, K
-    :param parts: one of :data:`PARTS`, to predict their DOS, too. Of a model that was
-        trained on structures, these are a partition that it has learned: only the sum
+    :param parts: one of :data:`~metatrain_dos.models.defaults.PARTS`, to predict their
+        DOS, too. Of a model that was trained on structures, these are a partition that it has learned: only the sum
         has been compared with calculations
     :param axis: keywords of :func:`~metatrain_dos.models.axis.find_axis`
     :raises ValueError: if an argument is out of range, or the energies of the columns
