@@ -112,8 +112,8 @@ class DOSPredictor:
         ``grid.json`` unless given
     :param temperatures: temperatures of thermal properties, K
     :param parts: one of :data:`~metatrain_dos.models.defaults.PARTS`, to predict their
-        DOS, too. Of a model that was trained on structures, these are a partition that it has learned: only the sum
-        has been compared with calculations
+        DOS, too. Of a model that was trained on structures, these are a partition that
+        it has learned: only the sum has been compared with calculations
     :param axis: keywords of :func:`~metatrain_dos.models.axis.find_axis`
     :raises ValueError: if an argument is out of range, or the energies of the columns
         cannot be found
