@@ -1,5 +1,6 @@
 """Train with every recipe of the cookbook, for two epochs with a tiny model."""
 
+import json
 import shutil
 
 import ase.io
@@ -102,6 +103,43 @@ def test_fine_tuning(work):
     prepare(work, shell("Fine-tuning"))
     for number in (0, 1):
         train(work / "new", piece("Fine-tuning", number))
+
+
+def test_pet_mad_dos(work):
+    """A small model of its shape, trained as it was, stands for the published one."""
+    prepare(work, "mtt-dos prepare calculations/ --like pet-mad-dos -o mad/")
+    grid = json.loads((work / "mad" / "grid.json").read_text("utf-8"))
+    assert grid["valences"]["Zn"] == 20
+    theirs = {"type": "shift_agnostic_mse", "grad_penalty_weight": 1e-4}
+    options = OmegaConf.load(work / "mad" / "options.yaml")
+    ours = options.architecture.training.loss
+    assert options.training_set.targets["mtt::dos"].num_subtargets == 4806
+    options.architecture.training.loss = {"mtt::dos": {**theirs, "int_weight": 0.0}}
+    OmegaConf.save(options, work / "mad" / "options.yaml")
+    train(work / "mad")
+    (work / "mad" / "model.ckpt").rename(work / "mad" / "published.ckpt")
+
+    options.architecture.training.loss = ours
+    OmegaConf.save(options, work / "mad" / "options.yaml")
+    tuning = piece("Fine-tuning")
+    tuning.architecture.training.finetune.read_from = "published.ckpt"
+    train(work / "mad", tuning)
+
+    (work / "mad" / "model.ckpt").rename(work / "tuned.ckpt")
+    files = [work / "tuned.ckpt", work / "mad" / "test.xyz"]
+    main(
+        [
+            "predict",
+            *map(str, files),
+            "-o",
+            str(work / "mad.npz"),
+            "--grid",
+            "pet-mad-dos",
+        ]
+    )
+    with np.load(work / "mad.npz") as predicted:
+        assert predicted["dos"].shape[1] == 4806
+        assert set(predicted["electrons"]) == {8.0}
 
 
 @pytest.fixture(scope="module")

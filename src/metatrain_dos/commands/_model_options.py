@@ -50,8 +50,9 @@ def add_grid(group: argparse._ArgumentGroup) -> None:
         "--grid",
         type=Path,
         metavar="FILE",
-        help="grid.json of the data set that the model was trained on (default: the "
-        "one next to the model or the data, else the options of the loss)",
+        help="grid.json of the data set that the model was trained on, or pet-mad-dos "
+        "(default: the one next to the model or the data, else the options of the "
+        "loss)",
     )
     group.add_argument(
         "--grid-spacing",

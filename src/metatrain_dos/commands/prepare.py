@@ -21,6 +21,7 @@ from ..data.prepare.report_lines import report_lines
 from ..data.prepare.split import parse_fractions
 from ..data.prepare.valences import find_valences
 from ..data.prepare.workers import open_workers
+from ..data.presets import PRESETS, spec_file
 from ..data.target_spec import TargetSpec
 from ..data.writers import DATASET_FORMATS
 from ..figures import plot_trusted_ranges
@@ -183,13 +184,12 @@ def _read_like(options: PrepareOptions) -> TargetSpec:
                 f"{option}: expected to come from the grid.json of --like, got a value "
                 "of its own; leave one of them out"
             )
-    path = Path(options.like or "")
     try:
-        return TargetSpec.read(path / "grid.json" if path.is_dir() else path)
+        return TargetSpec.read(spec_file(Path(options.like or "")))
     except OSError as error:
         raise ValueError(
-            f"--like: expected a data set with a grid.json, but it cannot be read "
-            f"({error}); check the path"
+            f"--like: expected a data set with a grid.json, or {', '.join(PRESETS)}, "
+            f"but it cannot be read ({error}); check the path"
         ) from error
 
 

@@ -70,7 +70,8 @@ def _add_targets(group: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar="DATASET",
         help="take all of the following, and the split of known structures and their "
-        "relatives, from another data set, so that its models fit this one, too; "
+        "relatives, from another data set, so that its models fit this one, too, or "
+        "the columns of the published model pet-mad-dos; "
         "structures that do not fit its grid are left out",
     )
     add(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.grid import EnergyGrid
 from ..data.options_file import OptionsFile, UnusableOptionsError
+from ..data.presets import spec_file
 from ..data.target_spec import TargetSpec
 from ..loss.options import MaskedDOSHypers, is_masked_dos, validate_hypers
 
@@ -34,7 +35,8 @@ def find_axis(
 
     :param model: the model
     :param near: data next to which there may be a ``grid.json``
-    :param grid: ``grid.json``, or its folder
+    :param grid: ``grid.json``, its folder, or the name of a published model, see
+        :mod:`metatrain_dos.data.presets`
     :param spacing: distance between two columns, eV
     :param extra_targets: columns in front of the first of a target
     :param origin: energy of the first column of a target, eV
@@ -116,7 +118,7 @@ def _loss_section(file: Path, target: str) -> Any:
 
 def _read_grid(path: Path, model: "DOSModel") -> dict[str, Any]:
     """Read a ``grid.json``, and make sure that it is for the model."""
-    file = path / "grid.json" if path.is_dir() else path
+    file = spec_file(path)
     if not file.is_file():
         raise ValueError(
             f"grid: expected a grid.json, but {file} is no file; give that of the data "

@@ -11,6 +11,7 @@ import numpy as np
 from ...utils.compressed import plain_name
 from ..dataset import SPLITS
 from ..identity import SIZE, families, join_groups, same_structures, stable_keys
+from ..presets import spec_file
 from .index import Index
 from .options import PrepareOptions
 from .split import split
@@ -91,9 +92,9 @@ def _read_old_split(like: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """Read fingerprints and splits of the data set whose grid is used."""
     rows: list[Any] = []
     if like is not None:
-        folder = like if like.is_dir() else like.parent
+        report = spec_file(like).with_name("report.json")
         try:
-            content = json.loads((folder / "report.json").read_text("utf-8"))
+            content = json.loads(report.read_text("utf-8"))
             rows = [row for row in content["trusted_ranges"] if row["fingerprint"]]
         except (OSError, ValueError, KeyError, TypeError):
             rows = []  # another tool's data set, or an older one: only a grid
