@@ -3,7 +3,7 @@
 import ase
 import numpy as np
 import pytest
-from helpers.dos_files import smeared_below
+from helpers.dos_files import sampled_dos, smeared_below
 
 from metatrain_dos.data.calculation import Calculation
 from metatrain_dos.data.dos import density_of_states
@@ -94,12 +94,7 @@ def test_states_are_moved_with_the_zero(calculation):
 
 def test_samples_have_their_energies_in_the_middle(calculation):
     energies = np.arange(-12, 10, 0.05)
-    samples = density_of_states(
-        calculation.eigenvalues,
-        calculation.kpoint_weights,
-        EnergyGrid(-12.0, 0.05, len(energies)),
-        0.1,
-    )
+    samples = sampled_dos(calculation, energies)
     dos = GriddedDOS.from_samples(ATOMS, energies, samples, smearing=0.1)
     expected = density_of_states(
         calculation.eigenvalues, calculation.kpoint_weights, GRID, 0.3

@@ -3,6 +3,19 @@
 import numpy as np
 from scipy.special import ndtr
 
+from metatrain_dos.data.dos import density_of_states
+from metatrain_dos.data.grid import EnergyGrid
+
+
+def sampled_dos(calculation, energies, step=0.05, smearing=0.1):
+    """Compute the DOS of each spin channel at energies in equal steps."""
+    return density_of_states(
+        calculation.eigenvalues,
+        calculation.kpoint_weights,
+        EnergyGrid(energies[0], step, len(energies)),
+        smearing,
+    )
+
 
 def write_poscar(path, atoms):
     """Write the structure of VASP."""

@@ -107,9 +107,9 @@ def show(folder: Path, split: str, index: int, output: Path) -> Iterator[str]:
             f"index: expected the number of a structure in the {split}, got "
             f"{index}; {folder / SOURCES_FILE} lists them"
         )
-    mask = ~np.isnan(sample.target) if sample.mask is None else sample.mask
     names = ("up", "down") if spec.spin_resolved else (TARGET,)
-    channels = (np.split(values[0], len(names)) for values in (sample.target, mask))
+    arrays = sample.target, sample.counts
+    channels = (np.split(values[0], len(names)) for values in arrays)
     targets = {
         name: (dos, counts > 0.5)
         for name, dos, counts in zip(names, *channels, strict=True)

@@ -38,6 +38,11 @@ class Sample:
     source: str | None = None
 
     @property
+    def counts(self) -> np.ndarray:
+        """Points that count, ``(rows, columns)``: the mask, or without one, numbers."""
+        return ~np.isnan(self.target) if self.mask is None else self.mask
+
+    @property
     def composition(self) -> tuple[tuple[int, int], ...]:
         """Formula in smallest whole numbers: atomic numbers with their counts."""
         counts = Counter(self.atoms.numbers.tolist())

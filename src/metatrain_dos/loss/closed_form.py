@@ -44,7 +44,7 @@ def loss_and_gradient(
     grid_spacing: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """
-    Compute the loss of each sample, what it is made of, and its gradient.
+    Compute the loss of each sample, its terms, and its gradient.
 
     Arguments and results are those of :func:`metatrain_dos.loss.cpu.loss_and_gradient`.
     """

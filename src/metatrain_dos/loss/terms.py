@@ -295,9 +295,8 @@ def weighted_terms(
         predictions, targets, mask, grid_spacing=grid_spacing, tail_weight=tail_weight
     )
     # No term sees every column, but a prediction that is not finite anywhere is broken.
-    wide = torch.promote_types(
-        predictions.dtype, torch.float32
-    )  # sums overflow float16
+    # Sums overflow float16.
+    wide = torch.promote_types(predictions.dtype, torch.float32)
     broken = (0.0 * predictions.flatten(1).sum(1, dtype=wide)).to(predictions.dtype)
     found = []
     for term in terms:

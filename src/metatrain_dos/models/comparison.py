@@ -104,14 +104,10 @@ def compare(
                 model.predict(structures, batch_size=batch_size, per_atom=per_atom)
                 for model in models
             ]
-            masks = [
-                ~np.isnan(sample.target) if sample.mask is None else sample.mask
-                for sample in batch
-            ]
             aligned, spread = align_committee(
                 [np.vstack(list(each)) for each in predictions],
                 np.concatenate([sample.target for sample in batch]),
-                np.concatenate(masks),
+                np.concatenate([sample.counts for sample in batch]),
                 grid_spacing=axis.grid.spacing,
                 tail_weight=tail_weight,
                 extra_targets=axis.extra_targets,

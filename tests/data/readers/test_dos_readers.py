@@ -6,7 +6,12 @@ import json
 import ase
 import numpy as np
 import pytest
-from helpers.dos_files import write_doscar, write_outcar, write_poscar
+from helpers.dos_files import (
+    sampled_dos,
+    write_doscar,
+    write_outcar,
+    write_poscar,
+)
 from helpers.paths import OUTPUTS
 
 from metatrain_dos.data.calculation import Calculation
@@ -454,12 +459,7 @@ def write_deepmd(folder, frames, energies, dos):
 
 def test_deepmd(tmp_path, calculation):
     energies = np.arange(-10, 12, 0.05)
-    dos = density_of_states(
-        calculation.eigenvalues,
-        calculation.kpoint_weights,
-        EnergyGrid(-10, 0.05, len(energies)),
-        0.1,
-    )[0]
+    [dos] = sampled_dos(calculation, energies)
     other = SILICON.copy()
     other.positions[1] += 0.1
     path = write_deepmd(tmp_path, [SILICON, other], energies, [dos, 2 * dos])
@@ -488,12 +488,7 @@ def test_deepmd(tmp_path, calculation):
 
 def test_npz(tmp_path, calculation):
     energies = np.arange(-10, 12, 0.05)
-    dos = density_of_states(
-        calculation.eigenvalues,
-        calculation.kpoint_weights,
-        EnergyGrid(-10, 0.05, len(energies)),
-        0.1,
-    )
+    dos = sampled_dos(calculation, energies)
     path = tmp_path / "si-dos.npz"
     needed = {
         "numbers": SILICON.numbers,

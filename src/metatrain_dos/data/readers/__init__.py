@@ -8,11 +8,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...utils.compressed import open_bytes, plain_name
+from ...utils.compressed import plain_name
 from ...utils.files import refuse_special_file
 from ..calculation import Calculation, calculation_to_atoms
 from ..gridded_dos import AnyCalculation
+from . import espresso, espresso_text
 from ._ase import calculation_from_ase
+from ._common import head
 from .abinit import read_abinit_gsr
 from .cp2k import read_cp2k
 from .dos_arrays import read_deepmd, read_dos_json, read_dos_npz
@@ -86,7 +88,7 @@ class Reader(NamedTuple):
 
 # VASP and its tools rename: vasprun.xml.relax2, vasprun.xml-001.
 READERS = {
-    "Quantum ESPRESSO": Reader(("*.xml*",), read_espresso_xml, b":espresso"),
+    "Quantum ESPRESSO": Reader(("*.xml*",), read_espresso_xml, espresso.MARK),
     "Quantum ESPRESSO folder": Reader(("*.save",), read_espresso_xml),
     "VASP": Reader(
         ("*.xml*",), read_vasprun, b"<modeling", read_steps=read_vasprun_steps
@@ -98,7 +100,7 @@ READERS = {
     "Quantum ESPRESSO text": Reader(
         ("*.out*", "*.pwo*", "*.log*"),
         read_espresso_text,
-        b"Program PWSCF",
+        espresso_text.MARK,
         read_steps=read_espresso_text_steps,
     ),
     "CP2K": Reader(("*.out*", "*.log*"), read_cp2k, b"PROGRAM STARTED AT"),
@@ -135,9 +137,6 @@ Format -> reader. The first row that fits a file is used.
 Files with all digits come before printed ones, and a DOS on a grid comes last.
 """
 
-HEAD = 4096
-"""Size of the beginning of a file, by which formats are told apart, bytes."""
-
 
 def find_reader(path: str | Path) -> Reader | None:
     """
@@ -161,11 +160,10 @@ def find_reader(path: str | Path) -> Reader | None:
     if any(row.mark for row in fitting):
         try:
             refuse_special_file(path)
-            with open_bytes(path) as stream:
-                head = stream.read(HEAD)
+            beginning = head(path)
         except Exception:  # also of a damaged file, in the words of each library
             return fitting[0]
-        fitting = [row for row in fitting if row.mark in head]
+        fitting = [row for row in fitting if row.mark in beginning]
     return fitting[0] if fitting else None
 
 

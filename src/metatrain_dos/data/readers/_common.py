@@ -9,6 +9,7 @@ import ase
 import numpy as np
 from ase.data import atomic_numbers
 
+from ...utils.compressed import open_bytes
 from ...utils.text import shorten
 from ..calculation import Calculation, InputError
 from ._grids import closest_atoms, is_path
@@ -19,6 +20,21 @@ BOHR = 0.529177210903
 HARTREE = 27.211386245988
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+HEAD = 4096
+"""Size of the beginning of a file, by which formats are told apart, bytes."""
+
+
+def head(path: Path) -> bytes:
+    """
+    Read the beginning of a file, compressed or not.
+
+    :param path: the file
+    :return: its first bytes
+    """
+    with open_bytes(path) as stream:
+        return stream.read(HEAD)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Numbers that a density of states on a grid lacks, or that can be found in it."""
 
+import math
+
 import numpy as np
 
 from ..calculation import InputError
@@ -26,6 +28,26 @@ def smearing_or(known: float | None, given: float | None) -> float:
         "none beside it; give their standard deviation with --dos-smearing, 0 for "
         "tetrahedra"
     )
+
+
+def gaussian_deviation(width: float) -> float:
+    """
+    Find the standard deviation of a Gaussian as codes define its width.
+
+    :param width: the ``width`` in ``exp(-(E / width)^2)``, eV
+    :return: standard deviation, eV
+    """
+    return width / math.sqrt(2)
+
+
+def fermi_deviation(width: float) -> float:
+    """
+    Find the standard deviation of the derivative of the Fermi function.
+
+    :param width: Boltzmann's constant times the temperature, eV
+    :return: standard deviation, eV
+    """
+    return width * math.pi / math.sqrt(3)
 
 
 def electrons_below(

@@ -100,15 +100,18 @@ def poscar(text: str) -> ase.Atoms:
     )
 
 
-def check_outcar(text: str) -> None:
+def outcar_beside(path: Path) -> str | None:
     """
-    Refuse a density that is not self-consistent.
+    Read ``OUTCAR`` of the same run, and refuse a density that is not self-consistent.
 
-    :param text: text of ``OUTCAR``
+    :param path: file of the run
+    :return: its text; ``None`` if there is none
     :raises InputError: if the last step has not converged
     """
-    if "EDIFF was not reached" in text.rpartition("aborting loop")[2][:200]:
+    text = text_beside(path, "OUTCAR")
+    if "EDIFF was not reached" in (text or "").rpartition("aborting loop")[2][:200]:
         raise InputError(
             "OUTCAR: expected the last step to reach EDIFF, but it did not; run VASP "
             "until it finds the self-consistent density"
         )
+    return text

@@ -1,6 +1,5 @@
 """Read ``DOSCAR`` of VASP, where nothing has the eigenvalues."""
 
-import math
 import re
 from pathlib import Path
 
@@ -10,9 +9,14 @@ from ...utils.compressed import open_text
 from ..calculation import InputError
 from ..gridded_dos import GriddedDOS
 from ._common import check_distances, maybe, numbers, reading
-from ._dos import electrons_below, smearing_or
+from ._dos import (
+    electrons_below,
+    fermi_deviation,
+    gaussian_deviation,
+    smearing_or,
+)
 from ._grids import is_path
-from ._vasp_text import check_outcar, structure, text_beside
+from ._vasp_text import outcar_beside, structure, text_beside
 
 
 __all__ = ["read_doscar"]
@@ -40,10 +44,8 @@ def read_doscar(path: str | Path, smearing: float | None = None) -> GriddedDOS:
     path = Path(path)
     kind = "DOSCAR of VASP beside POSCAR or CONTCAR"
     with reading(path, kind), open_text(path) as stream:
-        outcar = text_beside(path, "OUTCAR")
-        if outcar is not None:
-            check_outcar(outcar)
-            _check_kpoints(outcar)
+        outcar = outcar_beside(path)
+        _check_kpoints(outcar or "")
         kpoints = (text_beside(path, "KPOINTS") or "").splitlines()
         if len(kpoints) > 2 and kpoints[2].strip()[:1] in ("l", "L"):
             raise InputError(PATH)
@@ -117,9 +119,9 @@ def _smearing(outcar: str | None, incar: str | None) -> float | None:
     if kind is None or sigma is None:
         return None
     if kind == "0":
-        return sigma / math.sqrt(2)  # VASP's Gaussian is exp(-(E / sigma)^2)
-    if kind in ("-1", "-14", "-15"):  # the derivative of the Fermi function
-        return sigma * math.pi / math.sqrt(3)
+        return gaussian_deviation(sigma)
+    if kind in ("-1", "-14", "-15"):
+        return fermi_deviation(sigma)
     # Tetrahedra; and Methfessel-Paxton's broadening has no second moment.
     return 0.0 if kind in ("-4", "-5") or int(kind) > 0 else None
 

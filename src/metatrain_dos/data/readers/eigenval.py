@@ -9,7 +9,7 @@ import numpy as np
 from ...utils.compressed import open_text
 from ..calculation import Calculation, InputError
 from ._common import checked, maybe, numbers, reading
-from ._vasp_text import check_outcar, structure, text_beside
+from ._vasp_text import outcar_beside, structure, text_beside
 from .vasp import level_between
 
 
@@ -32,9 +32,7 @@ def read_eigenval(path: str | Path) -> Calculation:
     path = Path(path)
     kind = "EIGENVAL of VASP beside POSCAR or CONTCAR"
     with reading(path, kind), open_text(path) as stream:
-        outcar = text_beside(path, "OUTCAR")
-        if outcar is not None:
-            check_outcar(outcar)
+        outcar = outcar_beside(path)
         return _from_eigenval(
             stream.read(), structure(path, outcar), _level(path, outcar)
         )

@@ -51,6 +51,9 @@ def structure_in_xml(path: Path) -> tuple[ase.Atoms, float]:
 
 KIND = "XML output of pw.x"
 
+MARK = b":espresso"
+"""Text near the beginning of every such file."""
+
 
 def _xml_file(path: Path) -> Path:
     """Find the file in a folder, compressed or not."""

@@ -1,6 +1,5 @@
 """Read the density of states of ``dos.x`` (Quantum ESPRESSO)."""
 
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,21 +7,18 @@ from pathlib import Path
 import ase
 import numpy as np
 
-from ...utils.compressed import open_bytes, open_text, plain_name
+from ...utils.compressed import open_text, plain_name
 from ..calculation import InputError
 from ..gridded_dos import GriddedDOS
 from ..identity import fingerprint, same_structures
-from ._common import HARTREE, check_distances, maybe, numbers, reading
-from ._dos import smearing_or
-from .espresso import structure_in_xml
-from .espresso_text import structure_in_text
+from . import espresso, espresso_text
+from ._common import HARTREE, check_distances, head, maybe, numbers, reading
+from ._dos import fermi_deviation, gaussian_deviation, smearing_or
 
 
 __all__ = ["read_espresso_dos"]
 
 OUTPUTS = ("*.save", "*.xml*", "*.out*", "*.pwo*", "*.log*")
-HEAD = 4096
-
 BROADENING = re.compile(r"ngauss,\s*degauss=\s*(-?\d+)\s+(\S+)")
 
 
@@ -44,9 +40,9 @@ def read_espresso_dos(path: str | Path, smearing: float | None = None) -> Gridde
     path = Path(path)
     with reading(path, "output of dos.x beside that of pw.x"):
         with open_text(path) as stream:
-            head, *lines = stream.read().splitlines()
+            header, *lines = stream.read().splitlines()
         rows = [numbers(line, "dos") for line in lines if line.strip()]
-        channels = 2 if "dosup" in head else 1
+        channels = 2 if "dosup" in header else 1
         values = np.array(rows).T
         if len(values) != 2 + channels:
             raise InputError(
@@ -54,7 +50,7 @@ def read_espresso_dos(path: str | Path, smearing: float | None = None) -> Gridde
                 "whether dos.x finished"
             )
         atoms, electrons = _structure(path)
-        level = re.search(r"EFermi =\s*(\S+)", head)
+        level = re.search(r"EFermi =\s*(\S+)", header)
         # The printed energies are rounded to three decimals.
         energies = np.linspace(values[0, 0], values[0, -1], values.shape[1])
         return GriddedDOS.from_samples(
@@ -77,19 +73,16 @@ def _beside(path: Path, mark: bytes) -> Iterator[list[Path]]:
 
 def _has(file: Path, mark: bytes) -> bool:
     """Tell whether a file has a mark near its beginning."""
-    if file.is_dir():
-        return mark == XML
-    with open_bytes(file) as stream:
-        return mark in stream.read(HEAD)
-
-
-XML, TEXT = b":espresso", b"Program PWSCF"
+    return mark == espresso.MARK if file.is_dir() else mark in head(file)
 
 
 def _structure(path: Path) -> tuple[ase.Atoms, float]:
     """Read the structure in the outputs of ``pw.x``, which have to agree."""
     problem: ValueError | None = None
-    for mark, read in ((XML, structure_in_xml), (TEXT, structure_in_text)):
+    for mark, read in (
+        (espresso.MARK, espresso.structure_in_xml),
+        (espresso_text.MARK, espresso_text.structure_in_text),
+    ):
         for files in _beside(path, mark):
             structures = []
             for file in files:
@@ -134,7 +127,7 @@ def _smearing(path: Path) -> float | None:
 def _deviation(kind: int, width: float) -> float:
     """Convert the width of a broadening of Quantum ESPRESSO."""
     if kind == 0:
-        return width / math.sqrt(2)  # its Gaussian is exp(-(E / width)^2)
-    if kind == -99:  # the derivative of the Fermi function
-        return width * math.pi / math.sqrt(3)
+        return gaussian_deviation(width)
+    if kind == -99:
+        return fermi_deviation(width)
     return 0.0  # Methfessel-Paxton and cold smearing have no second moment

@@ -89,10 +89,13 @@ def structure_in_text(path: Path) -> tuple[ase.Atoms, float]:
 
 KIND = "text output of pw.x"
 
+MARK = b"Program PWSCF"
+"""Text near the beginning of every such file."""
+
 
 def _read_steps(text: str, index: Any) -> tuple[list[ase.Atoms], str, float]:
     """Read steps; return them, the text of the last run, and the electrons."""
-    last = text[max(text.rfind("Program PWSCF"), 0) :]
+    last = text[max(text.rfind(MARK.decode()), 0) :]
     _check_text(last)
     # A level that did not fit its columns is not needed; ASE would stumble over it.
     last = re.sub(r".*(Fermi energ|highest occupied).*\*\*.*\n", "", last)
