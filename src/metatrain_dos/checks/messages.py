@@ -115,6 +115,13 @@ MESSAGES = {
         "not Gaussian",
         "write the DOS itself, smeared with Gaussians",
     ),
+    "k-points": Message(
+        "warning",
+        "target",
+        "the k-points of {target!r} leave an error of up to {number:.0f} % (estimated)",
+        "no model can be better than its targets",
+        "compute the eigenvalues again on a denser grid, from the same density",
+    ),
     "edge": Message(
         "warning",
         "target",

@@ -26,5 +26,8 @@ DEFAULT_REFERENCE = "neutral"
 FORMATS = ("xyz", "zip", "memmap")
 """Formats of a data set, see :data:`metatrain_dos.data.writers.DATASET_FORMATS`."""
 
+LARGE_KPOINT_ERROR = 0.1
+"""Error of a DOS, as a fraction of it, from which on we warn of too few k-points."""
+
 SOURCES_FILE = "sources.csv"
 """Table in a data set with the source of each structure."""

@@ -129,7 +129,12 @@ def _check_bands(
 
 
 def sum_of_gaussians(
-    energies: np.ndarray, weights: np.ndarray, grid: EnergyGrid, smearing: float
+    energies: np.ndarray,
+    weights: np.ndarray,
+    grid: EnergyGrid,
+    smearing: float,
+    *,
+    precision: float = SERIES_PRECISION,
 ) -> np.ndarray:
     """
     Add up normalised Gaussians on a grid.
@@ -138,6 +143,7 @@ def sum_of_gaussians(
     :param weights: their integrals, ``(Gaussians,)``
     :param grid: energies to evaluate at
     :param smearing: their standard deviation, at least the spacing of the grid, eV
+    :param precision: largest error, as a fraction of the height of a Gaussian
     :return: the sum, ``(grid.size,)``, 1/eV
     """
     # Bins lie on the grid and beyond its ends, as far as a Gaussian reaches.
@@ -154,7 +160,7 @@ def sum_of_gaussians(
     dos = np.zeros(grid.size)
     # exp(-(x - d)^2 / 2) = exp(-x^2 / 2) sum_n He_n(x) d^n / n!
     moments, hermite, previous = weights, np.ones_like(x), np.zeros_like(x)
-    for order in range(_series_length(0.5 * grid.spacing / smearing)):
+    for order in range(_series_length(0.5 * grid.spacing / smearing, precision)):
         binned = np.bincount(
             bins + reach, weights=moments, minlength=grid.size + 2 * reach
         )
@@ -164,14 +170,14 @@ def sum_of_gaussians(
     return dos
 
 
-def _series_length(largest_move: float) -> int:
+def _series_length(largest_move: float, precision: float) -> int:
     """
     Count the terms of the series that matter.
 
     Cramér's inequality bounds term n by ``1.1 * largest_move**n / sqrt(n!)``.
     """
     order, bound = 0, 1.1
-    while bound > SERIES_PRECISION:
+    while bound > precision:
         order += 1
         bound *= largest_move / math.sqrt(order)
     return order

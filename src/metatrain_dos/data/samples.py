@@ -29,6 +29,8 @@ class Sample:
     :param mask: mask, ``(rows, columns)``, also where NaN in the target and its padding
         stands for it; ``None`` if there is none
     :param source: file of its calculation, if the data set has it
+    :param kpoint_error: estimated error of the target that its k-points leave, as a
+        fraction, if the data set has it
     """
 
     index: int
@@ -36,6 +38,7 @@ class Sample:
     target: np.ndarray
     mask: np.ndarray | None
     source: str | None = None
+    kpoint_error: float | None = None
 
     @property
     def counts(self) -> np.ndarray:
@@ -91,18 +94,21 @@ def samples(section: Section, target: str) -> Iterator[Sample]:
             if mask_array is None and np.isnan(arrays[0][:, 0]).all():
                 # `prepare` writes NaN for a mask that is false, in the padding, too.
                 mask_array = ~np.isnan(arrays[0])
-            source = atoms.info.get("source", sources.get(index))
-            yield Sample(index, atoms, arrays[0], mask_array, source)
+            origin = sources.get(index, {})
+            source = atoms.info.get("source", origin.get("source"))
+            error = float(origin.get("kpoint_error") or np.nan)
+            known = None if np.isnan(error) else error
+            yield Sample(index, atoms, arrays[0], mask_array, source, known)
 
 
-def _read_sources(data: Path) -> dict[int, str]:
+def _read_sources(data: Path) -> dict[int, dict[str, str]]:
     """Read which calculations are in a file that ``mtt-dos prepare`` has written."""
     table = data.parent / SOURCES_FILE
     if not table.is_file():
         return {}
     with table.open(encoding="utf-8", newline="") as file:
         return {
-            int(row["index"]): row["source"]
+            int(row["index"]): row
             for row in csv.DictReader(file)
             if row["split"] == f"{data.stem}_set"
         }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..data.defaults import LARGE_KPOINT_ERROR
 from ..data.target_spec import TargetSpec
 from ..loss.options import MaskedDOSHypers, validate_hypers
 from ..loss.terms import TERMS
@@ -205,6 +206,12 @@ def _warnings(table: ErrorTable, axis: TargetSpec) -> Iterator[str]:
         yield (
             f"{untrusted} {of_all} are trusted nowhere and left out: their mask is "
             "false everywhere"
+        )
+    known = table["kpoint_error"][~np.isnan(table["kpoint_error"])]
+    if len(known) and np.median(known) > LARGE_KPOINT_ERROR:
+        yield (
+            f"k-points leave the targets {np.median(known):.0%} off in the median "
+            "(estimated); no model can be better against them"
         )
     finite = np.isfinite(table["rmse_per_atom"])
     if broken := int(((table["trusted"] > 0) & ~finite).sum()):

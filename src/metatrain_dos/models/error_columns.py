@@ -29,6 +29,12 @@ class Column(NamedTuple):
 COLUMNS = {
     "trusted": Column("trusted", "eV", "energy range that is compared", False),
     "rmse_per_atom": Column("RMSE", "states/eV/atom", "root mean square error"),
+    "kpoint_error": Column(
+        "error of the target",
+        "%",
+        "estimated error of the computed DOS that its k-points leave, as a fraction of "
+        "its root mean square; no model can be better than that",
+    ),
     "mae_per_atom": Column("MAE", "states/eV/atom", "mean absolute error"),
     "relative_rmse": Column(
         "RMSE", "%", "as a fraction of the root mean square of the computed DOS"

@@ -21,6 +21,7 @@ from ... import __version__
 from ..calculation import Calculation
 from ..gridded_dos import AnyCalculation
 from ..identity import SIZE, fingerprint
+from ..kpoint_error import kpoint_error
 from ..readers import read_calculations
 from ..references import highest_occupied, missing_electrons, neutral_level
 from ..writers import find_result
@@ -50,6 +51,7 @@ ROW = np.dtype(
         ("neutral", np.float64),
         ("electrons", np.float64),
         ("missing", np.float64),
+        ("kpoint_error", np.float64),
         ("fingerprint", np.float64, SIZE),
     ]
 )
@@ -62,7 +64,8 @@ whether eigenvalues have more than printed digits (``is_exact``); k-points of th
 ``mesh`` and ``bands``, 0 for a DOS on a grid, whose smearing and steps limit its
 ``resolution``, eV; ``lowest`` state, end of the ``complete`` states, ``fermi`` level,
 highest ``occupied`` state and ``neutral`` level, eV; ``electrons`` and those
-``missing`` up to the Fermi level.
+``missing`` up to the Fermi level; ``kpoint_error`` of the DOS, as a fraction of its
+size.
 """
 
 # Bytes at the end of a record that tell the size of its index.
@@ -148,7 +151,7 @@ def read_sources(
     :param cache: folder of the records
     :param labels: labels of each calculation: one of :data:`LABELS`, ``formula``,
         ``folder``, or a key of the info of its structure
-    :param smearing: width of the Gaussians with which neutral levels are found, eV
+    :param smearing: width of the Gaussians for neutral levels and k-point errors, eV
     :param options: keywords of readers
     :return: their content, in the order of the sources
     """
@@ -269,7 +272,7 @@ def _state(source: str, options: Mapping[str, Any]) -> str:
 def _numbers(calculation: AnyCalculation, smearing: float) -> tuple[Any, ...]:
     """Compute a row of :data:`ROW` from ``step`` on."""
     mesh = bands = 0
-    is_exact = False
+    is_exact, error = False, None
     if isinstance(calculation, Calculation):
         energies, weights = calculation.eigenvalues, calculation.kpoint_weights
         printed = np.abs(energies - np.round(energies, PRINTED_DIGITS)).max() < 1e-9
@@ -277,12 +280,14 @@ def _numbers(calculation: AnyCalculation, smearing: float) -> tuple[Any, ...]:
         # A point that no symmetry maps to another one has the smallest weight.
         mesh = min(round(weights.sum() / weights.min()), 2**31 - 1)
         bands = energies.shape[-1]
+        error = kpoint_error(calculation, smearing)
     known = [
         calculation.fermi_level,
         highest_occupied(calculation),
         neutral_level(calculation, smearing),
         calculation.n_electrons,
         missing_electrons(calculation),
+        error,
     ]
     return (
         calculation.step,

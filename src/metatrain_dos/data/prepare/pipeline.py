@@ -205,13 +205,15 @@ def _places(
     numbers = [0] * len(SPLITS)
     with table.open("w", encoding="utf-8", newline="") as stream:
         lines = csv.writer(stream)
-        lines.writerow(["split", "index", "source", "number"])
+        lines.writerow(["split", "index", "source", "number", "kpoint_error"])
         rows = index.rows[chosen]
         for split, row in zip(split_of[chosen].tolist(), rows, strict=True):
             record, number = int(row["record"]), int(row["number"])
             source = index.sources[record]
             source = source.encode("utf-8", "backslashreplace").decode()
-            lines.writerow([SPLITS[split], numbers[split], source, number])
+            error = row["kpoint_error"]
+            known = "" if np.isnan(error) else f"{error:.4f}"
+            lines.writerow([SPLITS[split], numbers[split], source, number, known])
             yield Place(
                 split,
                 numbers[split],

@@ -13,6 +13,7 @@ from ase.formula import Formula
 
 from ...utils.progress import progress
 from ..dataset import SPLITS
+from ..defaults import LARGE_KPOINT_ERROR
 from ..recipe import Recipe
 from ..target_spec import TargetSpec
 from ..writers import DATASET_FORMATS
@@ -125,6 +126,7 @@ class Report:
                 "valences": spec.valences,
                 "disagree": list(self._disagreeing()),
             },
+            "kpoint_error": self._kpoint_errors(),
             "steps": {
                 "files": len(first),
                 "in_files": int(rows["steps"][several][first].sum()),
@@ -166,6 +168,7 @@ class Report:
                 fermi_level=_json(row["fermi"] - zeros[i]),
                 electrons=_json(row["electrons"]),
                 missing_electrons=_json(row["missing"]),
+                kpoint_error=_json(row["kpoint_error"]),
                 fingerprint=[_json(value) for value in row["fingerprint"]],
             )
 
@@ -191,6 +194,21 @@ class Report:
             "source": source,
             "number": number,
             **more,
+        }
+
+    def _kpoint_errors(self) -> dict[str, Any]:
+        """Summarise the errors that k-points leave in the targets."""
+        used = np.flatnonzero(self.split_of >= 0)
+        errors = self.index.rows["kpoint_error"]
+        known = errors[used][~np.isnan(errors[used])]
+        return {
+            "unknown": len(used) - len(known),
+            "median": float(np.median(known)) if len(known) else None,
+            "largest": float(known.max()) if len(known) else None,
+            "large": [
+                self._named(i, error=round(float(errors[i]), 4))
+                for i in used[errors[used] > LARGE_KPOINT_ERROR]
+            ],
         }
 
     def _disagreeing(self) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..defaults import LARGE_KPOINT_ERROR
 from ..recipe import describe_time
 from .index import Problem
 from .report import Report
@@ -51,6 +52,12 @@ def report_lines(report: Report) -> Iterator[str]:
     if electrons["valences"]:
         found = (f"{e} {n:g}" for e, n in electrons["valences"].items())
         yield f"valences      {', '.join(found)}"
+    errors = summary["kpoint_error"]
+    if errors["median"] is not None:
+        yield (
+            f"k-points      leave an error of {errors['median']:.1%} in the median of "
+            f"the DOS, {errors['largest']:.0%} at most (estimated)"
+        )
     memory = (
         f"{summary['memory'] / 1e6:.1f} MB of memory, and about "
         f"{report.seconds:.0f} s to read it"
@@ -132,6 +139,19 @@ def _warnings(report: Report) -> Iterator[str]:
         electrons["disagree"],
         lambda each: f"{each['electrons']:g} instead of {each['expected']:g}",
     )
+    errors = summary["kpoint_error"]
+    yield from _examples(
+        f"with k-points too few by far (more than {LARGE_KPOINT_ERROR:.0%} off): no "
+        "model can be better than its targets; compute the eigenvalues again on a "
+        "denser grid, from the same density",
+        errors["large"],
+        lambda each: f"{each['error']:.0%} off a grid twice as fine, estimated",
+    )
+    if errors["unknown"]:
+        yield (
+            f"warning: {errors['unknown']} structures have k-points whose error cannot "
+            "be estimated (unknown, a single one, or no regular grid)"
+        )
     yield from _examples(
         "the same structure as another one, and not used",
         [x for x in summary["duplicates"] if report.split_of[x["structure"]] < 0],

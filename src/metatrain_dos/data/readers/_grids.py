@@ -44,7 +44,7 @@ def is_path(kpoints: np.ndarray, weights: np.ndarray) -> bool:
 def _is_mesh(kpoints: np.ndarray, weights: np.ndarray) -> bool:
     """Tell whether points are those of a mesh, or those that symmetry leaves of it."""
     from_first = kpoints - kpoints[0]
-    sizes = [_mesh_size(axis) for axis in from_first.T]
+    sizes = [mesh_size(axis) for axis in from_first.T]
     if max(sizes) == 0 or 0 in sizes:
         return False
     at_gamma = np.abs(kpoints - np.rint(kpoints)).max(axis=1) < ROUNDING
@@ -60,7 +60,7 @@ def _is_mesh(kpoints: np.ndarray, weights: np.ndarray) -> bool:
     return False
 
 
-def _mesh_size(coordinates: np.ndarray) -> int:
+def mesh_size(coordinates: np.ndarray) -> int:
     """Find the fraction that all coordinates are multiples of; 0 if there is none."""
     sizes = np.arange(1, LARGEST_MESH + 1)
     multiples = coordinates[:, None] * sizes
