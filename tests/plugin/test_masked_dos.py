@@ -1,6 +1,8 @@
 """The loss on TensorMaps."""
 
+import numpy as np
 import pytest
+import reference
 import torch
 from helpers.cases import EXTRA, HYPERS, OPTIONS, make_case, pad, tensor_map
 from metatensor.torch import Labels, TensorBlock, TensorMap
@@ -292,3 +294,103 @@ class TestErrors:
     def test_loss_for_a_gradient(self):
         with pytest.raises(ValueError, match="gradient: expected None for target"):
             MaskedDOSLoss(NAME, gradient="positions")
+
+
+class TestShiftPerStructure:
+    SIZES = (1, 3, 2)
+
+    def atoms(self, values):
+        """Make a TensorMap with rows for the atoms of three structures."""
+        labels = [[s, i] for s, size in enumerate(self.SIZES) for i in range(size)]
+        block = TensorBlock(
+            values=values,
+            samples=Labels(["system", "atom"], torch.tensor(labels)),
+            components=[],
+            properties=Labels.range("energy", values.shape[-1]),
+        )
+        return TensorMap(Labels.range("_", 1), [block])
+
+    @pytest.mark.parametrize("padded", [True, False])
+    @pytest.mark.parametrize("per_structure", ["square", "root", "relative_root"])
+    def test_is_the_mean_over_atoms_at_one_shift(self, padded, per_structure):
+        p, t, m = make_case(5, samples=6)
+        sides = [p, *((pad(t, 3.0), pad(m, True)) if padded else (t, m))]
+        found = compute(
+            *map(self.atoms, sides),
+            shift_per="structure",
+            reduction="none",
+            per_structure=per_structure,
+        )
+        rows = np.split(np.arange(6), np.cumsum(self.SIZES)[:-1])
+        wanted = []
+        for atoms in rows:
+            one = [x[atoms].numpy() for x in (p, t, m)]
+            loss = reference.masked_dos(*one, **HYPERS) / len(atoms)
+            size = 1.0
+            if per_structure == "relative_root":
+                squares = np.where(one[2], one[1], 0) ** 2
+                spacing = HYPERS["grid_spacing"]
+                size = np.trapezoid(squares, dx=spacing).sum() / len(atoms)
+            wanted.append(
+                loss
+                if per_structure == "square"
+                else np.sqrt(loss / size + 1e-6) - np.sqrt(1e-6)
+            )
+        # double precision of sums of 100 numbers
+        np.testing.assert_allclose(found, wanted, rtol=1e-8)
+        each = compute(*map(self.atoms, sides), reduction="none")
+        torch.testing.assert_close(each, masked_dos(p, t, m, **OPTIONS))
+        assert not np.allclose(found[1], each[1:4].mean(), rtol=0.01)
+
+    def test_gradient(self):
+        p, t, m = make_case(5, samples=6)
+        p.requires_grad_()
+        maps = [self.atoms(x) for x in (t, m)]
+
+        def loss(p):
+            return compute(self.atoms(p), *maps, shift_per="structure")
+
+        # The shift does not change within the step of the check.
+        assert torch.autograd.gradcheck(loss, p)
+
+    def test_structures_are_as_they_were(self, case, expected):
+        maps = [tensor_map(x) for x in case]
+        found = compute(*maps, shift_per="structure", reduction="none")
+        torch.testing.assert_close(found, expected)
+
+    def test_with_spin_channels(self):
+        p, t, m = make_case(5, samples=6, components=2)
+        found = compute(
+            *(self.atoms(x.flatten(1)) for x in (p, t, m)),
+            shift_per="structure",
+            spin_channels=2,
+            reduction="none",
+        )
+        one = [x[1:4].flatten(0, 1).numpy() for x in (p, t, m)]
+        wanted = reference.masked_dos(*one, **HYPERS) / 3
+        assert found[1].item() == pytest.approx(wanted, rel=1e-8)
+
+    def test_keeps_atoms_apart(self):
+        """An atom whose states are elsewhere costs, unless it slides on its own."""
+        x = torch.arange(100, dtype=torch.float64)
+
+        def rows(*centres):
+            return torch.stack([torch.exp(-0.5 * ((x - c) / 3) ** 2) for c in centres])
+
+        t = rows(*[40] * 6)[:, 20:]
+        options = {"extra_targets": 20, "int_weight": 0.0, "grad_weight": 0.0}
+        p = rows(35, 30, 30, 30, 25, 33)
+        found = compute(
+            self.atoms(p),
+            self.atoms(t),
+            shift_per="structure",
+            reduction="none",
+            **options,
+        )
+        assert found[0] < 1e-12 and found[1] < 1e-12 and found[2] > 0.01
+        assert compute(self.atoms(p), self.atoms(t), **options) < 1e-12
+
+    def test_values(self):
+        message = "'shift_per' must be 'sample' or 'structure', got 'atom'"
+        with pytest.raises(ValueError, match=message):
+            MaskedDOSLoss(NAME, shift_per="atom")

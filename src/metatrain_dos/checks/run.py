@@ -24,6 +24,7 @@ from .sections import (
     check_masks,
     check_padding,
     check_presence,
+    check_shifts,
     check_widths,
 )
 from .set_up import check_set_up
@@ -139,6 +140,7 @@ def _check_data(
     check_presence(findings, target, sections)
     sections = [each for each in sections if target in each.entries]
     check_grids(findings, target, hypers, sections)
+    check_shifts(findings, target, hypers, sections)
     if not check_padding(findings, target, hypers, sections):
         return
     inspection = Inspection(target, hypers)

@@ -59,6 +59,24 @@ def check_padding(
     return False
 
 
+def check_shifts(
+    findings: Findings,
+    target: str,
+    hypers: MaskedDOSHypers,
+    sections: list[Section],
+) -> None:
+    """Look for atoms that slide each on its own."""
+    of_atoms = any(each.entries[target]["sample_kind"] == "atom" for each in sections)
+    if of_atoms and hypers.shift_per == "sample" and hypers.extra_targets:
+        findings.add(
+            "note",
+            loss_keys(findings.options, target, "shift_per"),
+            "shift_per is sample, so that each atom slides on its own",
+            "all atoms of a structure have the same zero of energy",
+            "shift_per: structure",
+        )
+
+
 def check_widths(findings: Findings, target: str, sections: list[Section]) -> None:
     """Compare ``num_subtargets`` of all data sets."""
     first = sections[0]

@@ -99,6 +99,7 @@ def evaluate(
             spec,
             count_electrons=electron_counter(electrons, valences, spec.valences),
             tail_weight=tail_weight,
+            shift_per=(loss or MaskedDOSHypers()).shift_per,
             batch_size=batch_size,
         )
         start = time.perf_counter()
@@ -188,6 +189,8 @@ def _facts(table: ErrorTable, earlier: EarlierReport | None) -> dict[str, str]:
         "structures": f"{structures} of {len(set(table.materials))} materials",
         "levels": f"of {levels}, from their number of electrons"
         if levels
+        else "not compared, because atoms have none"
+        if table.kind == "atoms"
         else "not compared without a number of electrons; give --valences",
     }
     if table.loss:

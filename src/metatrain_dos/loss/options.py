@@ -86,6 +86,13 @@ class MaskedDOSHypers(BaseModel):
     """Number of spin channels that stand side by side in the columns of the target, the
     ``extra_targets`` of each in front of it. All share one shift, so that the exchange
     splitting counts."""
+    shift_per: Annotated[
+        Literal["sample", "structure"],
+        Field(description="'sample' or 'structure'"),
+    ] = "sample"
+    """Which samples share a shift where targets are those of atoms: none, or all atoms
+    of a structure, whose zero is the same. They are then one sample, whose loss is the
+    mean over its atoms."""
     per_structure: Annotated[
         Literal["square", "root", "relative_root"],
         Field(description="'square', 'root' or 'relative_root'"),

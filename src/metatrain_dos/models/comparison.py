@@ -65,6 +65,7 @@ def compare(
     *,
     count_electrons: ElectronCounter | None = None,
     tail_weight: float = 1.0,
+    shift_per: str = "sample",
     batch_size: int = DEFAULT_BATCH_SIZE,
 ) -> Iterator[Batch]:
     """
@@ -75,6 +76,7 @@ def compare(
     :param axis: energies of the columns of the prediction
     :param count_electrons: electrons of a structure; from its info unless given
     :param tail_weight: weight of the prediction in front of a target, in the alignment
+    :param shift_per: ``"sample"``, or ``"structure"`` for a shift that atoms share
     :param batch_size: number of structures per batch
     :return: batches in the order of the data
     :raises ValueError: if a target does not fit the prediction, or a file cannot be
@@ -104,6 +106,7 @@ def compare(
                 model.predict(structures, batch_size=batch_size, per_atom=per_atom)
                 for model in models
             ]
+            owners = np.repeat(range(len(batch)), [len(each.target) for each in batch])
             aligned, spread = align_committee(
                 [np.vstack(list(each)) for each in predictions],
                 np.concatenate([sample.target for sample in batch]),
@@ -111,6 +114,7 @@ def compare(
                 grid_spacing=axis.grid.spacing,
                 tail_weight=tail_weight,
                 extra_targets=axis.extra_targets,
+                structures=owners if shift_per == "structure" else None,
             )
             levels = [
                 level_pair(

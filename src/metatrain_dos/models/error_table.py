@@ -12,6 +12,7 @@ import torch
 from ase.formula import Formula
 from scipy.stats import rankdata
 
+from ..loss.atoms import join_atoms
 from ..loss.options import MaskedDOSHypers
 from ..loss.per_structure import loss_of_structure
 from ..loss.terms import TERMS
@@ -67,20 +68,7 @@ class ErrorTable:
         # The trainers of metatrain divide prediction and target by the number of atoms.
         terms = {t.name: aligned.terms[t.name] / atoms**2 + unknown for t in TERMS}
         found |= {f"loss_{name}": term for name, term in terms.items()}
-        if self.loss is None:
-            found["loss"] = np.full(len(atoms), np.nan)
-        else:
-            weights = self.loss.model_dump()
-            total = sum(t.weight(weights) * terms[t.name] for t in TERMS)
-            per_atom = atoms.reshape(-1, *[1] * (aligned.targets.ndim - 1))
-            factor = loss_of_structure(
-                torch.from_numpy(np.asarray(total)),
-                torch.from_numpy(aligned.targets / per_atom),
-                torch.from_numpy(aligned.mask),
-                self.loss.per_structure,
-                grid_spacing=aligned.grid_spacing,
-            )
-            found["loss"] = total * np.asarray(factor)
+        found["loss"] = self._losses(batch, terms)
         self.row_ids += batch.row_ids
         self.materials += [material(sample.atoms) for sample in batch.samples]
         self.sources += [sample.atoms.info.get("source") for sample in batch.samples]
@@ -88,6 +76,33 @@ class ErrorTable:
         self._atoms.append(atoms)
         for name, values in found.items():
             self._numbers[name].append(values)
+
+    def _losses(self, batch: Batch, terms: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Compute the loss of each row, or of the structure that an atom is in."""
+        aligned, atoms = batch.aligned, batch.atoms
+        if self.loss is None:
+            return np.full(len(atoms), np.nan)
+        weights = self.loss.model_dump()
+        total = np.sum([t.weight(weights) * terms[t.name] for t in TERMS], axis=0)
+        per_atom = atoms.reshape(-1, *[1] * (aligned.targets.ndim - 1))
+        owner = np.arange(len(atoms))
+        targets = torch.from_numpy(aligned.targets / per_atom)
+        mask = torch.from_numpy(aligned.mask)
+        if self.loss.shift_per == "structure":
+            numbers = [row_id.structure for row_id in batch.row_ids]
+            _, owner, counts = np.unique(
+                numbers, return_inverse=True, return_counts=True
+            )
+            total = np.bincount(owner, total) / counts
+            targets, mask = join_atoms(torch.from_numpy(owner), targets, mask)
+        factor = loss_of_structure(
+            torch.from_numpy(total),
+            targets,
+            mask,
+            self.loss.per_structure,
+            grid_spacing=aligned.grid_spacing,
+        )
+        return np.asarray(total * np.asarray(factor))[owner]
 
     def __len__(self) -> int:
         return len(self.row_ids)

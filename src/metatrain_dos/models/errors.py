@@ -6,12 +6,14 @@ Prediction and target are aligned, and the terms computed, by the code of the lo
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..loss.alignment import best_shift, window
+from ..loss.atoms import join_atoms
 from ..loss.checks import check_inputs
 from ..loss.terms import TERMS
 from .tensors import as_tensor, rows_like, without_padding
@@ -161,6 +163,7 @@ def align(
     grid_spacing: float,
     tail_weight: float = 1.0,
     extra_targets: int | None = None,
+    structures: np.ndarray | None = None,
 ) -> AlignedDOS:
     """
     Align each target with its prediction as the loss does in training.
@@ -178,6 +181,8 @@ def align(
     :param tail_weight: weight of the prediction in front of the target
     :param extra_targets: E, to recognise the padding of targets as wide as the
         prediction
+    :param structures: structure of each sample, ``(samples,)``, where these are atoms
+        that share the shift of their structure; those of one follow each other
     :return: aligned predictions and targets, and the terms of the loss
     :raises ValueError: if the shapes do not match
     """
@@ -189,7 +194,13 @@ def align(
         m = without_padding(as_tensor(mask), p, extra_targets).bool()
     check_inputs(p, t, m)
     m = m & known
-    shift = best_shift(p, t, m, grid_spacing=grid_spacing, tail_weight=tail_weight)
+    search = partial(best_shift, grid_spacing=grid_spacing, tail_weight=tail_weight)
+    if structures is None:
+        shift = search(p, t, m)
+    else:
+        owners = torch.from_numpy(structures)
+        _, counts = torch.unique_consecutive(owners, return_counts=True)
+        shift = search(*join_atoms(owners, p, t, m)).repeat_interleave(counts)
     terms = {
         term.name: term.function(p, t, m, shift, grid_spacing=grid_spacing)
         for term in TERMS

@@ -10,6 +10,7 @@ import torch
 from metatensor.torch import TensorBlock, TensorMap
 from metatrain.utils.loss import LossInterface
 
+from ..loss.atoms import join_atoms
 from ..loss.dispatch import masked_dos
 from ..loss.options import MaskedDOSHypers, validate_hypers
 from ..loss.terms import TERMS
@@ -90,7 +91,7 @@ class MaskedDOSLoss(LossInterface):
         :param extra_data: holds the mask, true = use, under the name of the target
             followed by ``_mask``; without a mask, NaN in the target is the mask
         :return: a scalar, or with ``reduction="none"`` one value for each sample of all
-            blocks, in their order
+            blocks, in their order, or each structure that shares its shift
         :raises ValueError: if the target is missing, has gradients, or does not fit
         """
         prediction_map = _find(predictions, self.target, "predictions")
@@ -140,6 +141,12 @@ class MaskedDOSLoss(LossInterface):
             mask = torch.ones_like(targets, dtype=torch.bool)
         else:
             mask = self._without_padding("mask", predictions, mask_block.values).bool()
+        samples = prediction_block.samples
+        if self.hypers.shift_per == "structure" and "atom" in samples.names:
+            structures = samples.column("system")
+            predictions, targets, mask = join_atoms(
+                structures, predictions, targets, mask
+            )
         try:
             found = masked_dos(
                 predictions,
