@@ -11,7 +11,7 @@ import numpy as np
 
 from ..data.defaults import DEFAULT_REFERENCE, DEFAULT_SMEARING
 from ..data.prepare import training_cost
-from ..data.prepare.find import find_sources
+from ..data.prepare.find import find_sources, with_projections
 from ..data.prepare.grouping import FAMILY, NONE, split_structures
 from ..data.prepare.index import Index
 from ..data.prepare.options import PrepareOptions
@@ -38,6 +38,7 @@ GRID_OPTIONS = {
     "trust_margin": "--trust-margin",
     "reference": "--reference",
     "spin_resolved": "--spin-resolved",
+    "projected": "--projected",
 }
 """Field of the options -> argument, for those that ``--like`` takes over."""
 
@@ -89,6 +90,8 @@ def prepare(options: PrepareOptions) -> Report:
         if not value >= 0:
             raise ValueError(f"{name}: expected a number >= 0, got {value}; change it")
     like = None if options.like is None else _read_like(options)
+    projected = bool(like.projected if like else options.projected)
+    _refuse_beside_projected(options, projected)
     smearing = like.smearing if like else options.smearing or DEFAULT_SMEARING
     with atomic_folder(options.output, resume=True) as made:
         found = find_sources(
@@ -96,6 +99,7 @@ def prepare(options: PrepareOptions) -> Report:
             lists=options.lists,
             leave_out=[options.output, made.parent],
         )
+        found = with_projections(found) if projected else found
         # Workers may run elsewhere, where another folder is the current one.
         cache = made.parent.resolve() / "cache"
         labels = {options.group_by, options.stratify_by} - {None, FAMILY, NONE}
@@ -106,7 +110,7 @@ def prepare(options: PrepareOptions) -> Report:
                 workers,
                 labels=sorted(filter(None, labels)),
                 smearing=smearing,
-                options=_reader_options(options),
+                options=_reader_options(options, projected),
                 strict=options.strict,
             )
             spec = like or _choose_spec(options, index)
@@ -166,12 +170,27 @@ def prepare(options: PrepareOptions) -> Report:
     return report
 
 
-def _reader_options(options: PrepareOptions) -> dict[str, Any]:
+def _refuse_beside_projected(options: PrepareOptions, projected: bool) -> None:
+    """Refuse options that make no sense with targets of atoms."""
+    for name, why in (
+        ("spin_resolved", "targets of atoms are summed over spin"),
+        ("steps", "codes write the projections of the last step only"),
+    ):
+        if projected and getattr(options, name):
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"{option}: expected not to be given with --projected, because {why}; "
+                "leave one of them out"
+            )
+
+
+def _reader_options(options: PrepareOptions, projected: bool) -> dict[str, Any]:
     """Collect the keywords of readers that are given."""
     found = {
         "smearing": options.dos_smearing,
         "energy_range": options.dos_range,
         "steps": options.steps or None,
+        "projected": projected or None,
     }
     return {key: value for key, value in found.items() if value is not None}
 

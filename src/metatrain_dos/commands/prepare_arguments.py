@@ -129,6 +129,13 @@ def _add_targets(group: argparse._ArgumentGroup) -> None:
         "target, where the loss aligns them with one shift (default: their sum, which "
         "most people want, in half the columns)",
     )
+    add(
+        "--projected",
+        action="store_true",
+        help="make targets of atoms, which add up to the DOS, from projections: "
+        "<projected> of vasprun.xml, PROCAR beside it, or atomic_proj.xml of projwfc.x "
+        "(default: one target for each structure)",
+    )
 
 
 def _add_dos(group: argparse._ArgumentGroup) -> None:

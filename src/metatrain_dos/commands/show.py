@@ -24,6 +24,8 @@ NUMBERS = {
     "bands": ("bands", ""),
     "electrons": ("electrons", ""),
     "missing_electrons": ("missing", " electrons up to the Fermi level"),
+    "on_atoms": ("on atoms", " of each occupied state"),
+    "empty_on_atoms": ("empty", " of each empty state on atoms"),
     "lowest_state": ("lowest state", " eV"),
     "trusted_limit": ("trusted up to", " eV"),
     "fermi_level": ("Fermi level", " eV"),
@@ -107,13 +109,17 @@ def show(folder: Path, split: str, index: int, output: Path) -> Iterator[str]:
             f"index: expected the number of a structure in the {split}, got "
             f"{index}; {folder / SOURCES_FILE} lists them"
         )
-    names = ("up", "down") if spec.spin_resolved else (TARGET,)
-    arrays = sample.target, sample.counts
-    channels = (np.split(values[0], len(names)) for values in arrays)
-    targets = {
-        name: (dos, counts > 0.5)
-        for name, dos, counts in zip(names, *channels, strict=True)
-    }
+    if spec.projected:
+        symbols = np.array(sample.atoms.get_chemical_symbols())
+        targets = {
+            str(each): (sample.target[symbols == each], sample.counts[symbols == each])
+            for each in dict.fromkeys(symbols)
+        }
+    else:
+        names = ("up", "down") if spec.spin_resolved else (TARGET,)
+        arrays = sample.target, sample.counts
+        channels = (np.split(values[0], len(names)) for values in arrays)
+        targets = dict(zip(names, zip(*channels, strict=True), strict=True))
     formula = str(sample.atoms.get_chemical_formula())
     row = _find_row(folder, split, index)
     with default_settings():

@@ -47,6 +47,9 @@ class Calculation:
     :param n_electrons: number of electrons; ``None`` where it is not known
     :param step: its number in a relaxation or trajectory, counted from 1
     :param steps: number of steps in the file
+    :param projections: share of each state that is on each atom,
+        ``(atoms, spin channels, k-points, bands)``; their sum over atoms need not be 1;
+        ``None`` where they are not read
     :raises InputError: if a value is not of its kind, shapes do not fit, a number is
         not finite or has the wrong sign, the weights do not sum to 1 or 2, or an atom
         is of no element
@@ -60,6 +63,7 @@ class Calculation:
     kpoints: np.ndarray | None = None
     step: int = 1
     steps: int = 1
+    projections: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.atoms, ase.Atoms):
@@ -92,6 +96,17 @@ class Calculation:
                     "axis holds the k-points"
                 )
             object.__setattr__(self, "kpoints", kpoints)
+        if self.projections is not None:
+            axes = ("atoms", "spin channels", "k-points", "bands")
+            projections = finite_array("projections", self.projections, axes)
+            expected = (len(self.atoms), *eigenvalues.shape)
+            if projections.shape != expected:
+                raise InputError(
+                    f"projections: expected shape {expected}, like the eigenvalues of "
+                    f"each atom, got {projections.shape}; check whether they are of "
+                    "the same run"
+                )
+            object.__setattr__(self, "projections", projections)
         # A frozen dataclass can only be normalised this way.
         object.__setattr__(self, "eigenvalues", eigenvalues)
         object.__setattr__(self, "kpoint_weights", weights)

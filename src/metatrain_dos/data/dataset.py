@@ -50,9 +50,9 @@ def training_frame(calculation: AnyCalculation, spec: TargetSpec) -> ase.Atoms:
 
     :param calculation: structure and eigenvalues
     :param spec: grid and padding
-    :return: structure with ``dos`` (states/eV) and ``dos_mask`` in its info, and
-        where they are known, ``n_electrons`` and ``highest_occupied`` (eV, on the axis
-        of the grid)
+    :return: structure with ``dos`` (states/eV) and ``dos_mask`` in its info, or for
+        targets of atoms in its arrays; and where they are known, ``n_electrons`` and
+        ``highest_occupied`` (eV, on the axis of the grid)
     """
     atoms = calculation.atoms.copy()
     atoms.calc = calculation.atoms.calc  # energy, forces and the like
@@ -60,7 +60,7 @@ def training_frame(calculation: AnyCalculation, spec: TargetSpec) -> ase.Atoms:
     atoms.cell[~atoms.pbc] = 0.0
     dos, mask = spec.row(calculation)
     for key, values in zip(INFO_KEYS, (np.round(dos, DECIMALS), mask), strict=True):
-        atoms.info[key] = values
+        (atoms.arrays if spec.projected else atoms.info)[key] = values
     occupied = highest_occupied(calculation)
     if occupied is not None:
         zero = reference_energy(calculation, spec.reference, spec.smearing)
@@ -89,7 +89,7 @@ def dataset_section(
     """
     common = {
         "quantity": "",
-        "sample_kind": "system",
+        "sample_kind": "atom" if spec.projected else "system",
         "type": "scalar",
         "num_subtargets": spec.columns,
     }
@@ -161,6 +161,7 @@ def training_options(
         "per_structure": "relative_root",
         "reduction": "mean",
         **({"spin_channels": spec.spin_channels} if spec.spin_resolved else {}),
+        **({"shift_per": "structure"} if spec.projected else {}),
         **(loss or {}),
     }
     small = {}

@@ -34,6 +34,7 @@ def tensor_map_bytes(
     index: int,
     key: str,
     values: np.ndarray,
+    per_atom: bool = False,
     forces: np.ndarray | None = None,
     strain: np.ndarray | None = None,
 ) -> bytes:
@@ -43,16 +44,22 @@ def tensor_map_bytes(
     :param index: number of the structure
     :param key: name of the properties
     :param values: numbers, of any shape
+    :param per_atom: whether their first axis is that of atoms
     :param forces: forces, whose negative is the gradient of an energy, ``(atoms, 3)``
     :param strain: gradient of an energy with respect to strain, ``(3, 3)``
     :return: content of a file
     """
     block = "blocks/0"
+    if per_atom:
+        names, samples = ["system", "atom"], [[index, i] for i in range(len(values))]
+    else:
+        names, samples = ["system"], [[index]]
+    values = values.reshape(len(samples), -1)
     members = {
         "keys.npy": _range("_", 1),
-        f"{block}/values.npy": array_bytes(values.reshape(1, -1)),
-        f"{block}/samples.npy": array_bytes(_labels(["system"], [[index]])),
-        f"{block}/properties.npy": _range(key, values.size),
+        f"{block}/values.npy": array_bytes(values),
+        f"{block}/samples.npy": array_bytes(_labels(names, samples)),
+        f"{block}/properties.npy": _range(key, values.shape[1]),
     }
     if forces is not None:
         gradient = f"{block}/gradients/positions"

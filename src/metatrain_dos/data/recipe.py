@@ -67,7 +67,7 @@ def choose_recipe(
     structures: int,
     *,
     atoms: int,
-    columns: int,
+    columns: float,
     trusted_range: float,
     architecture: Architecture = "soap_bpnn",
 ) -> Recipe:
@@ -80,7 +80,7 @@ def choose_recipe(
 
     :param structures: number of structures in the training set
     :param atoms: number of atoms of all of them
-    :param columns: number of columns of all targets
+    :param columns: mean number of columns in all targets of a structure
     :param trusted_range: usual length of the range in which a DOS is trusted, eV
     :param architecture: name of the architecture
     :return: the recipe

@@ -10,14 +10,17 @@ import numpy as np
 
 from ..loss.defaults import DEFAULT_EXTRA_TARGETS, DEFAULT_SPACING
 from ..utils.files import read_text
+from .calculation import Calculation
 from .defaults import REFERENCES
 from .dos import (
     DEFAULT_SMEARING,
     DEFAULT_TRUST_MARGIN,
     density_of_states,
+    sum_of_gaussians,
 )
 from .grid import LARGEST_SIZE, EnergyGrid
 from .gridded_dos import AnyCalculation, GriddedDOS
+from .projection import shares_of_atoms
 from .references import reference_energy
 
 
@@ -27,6 +30,9 @@ TARGET = "mtt::dos"
 # The grid begins so many standard deviations below the lowest eigenvalue. The DOS is
 # 4e-6 of a single level's peak there: zero, as the loss takes it to be.
 EMPTY_MARGIN = 5.0
+
+# Largest difference between the sum over atoms and the DOS, as a fraction of that
+SUM_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class TargetSpec:
         :data:`~metatrain_dos.data.defaults.REFERENCES`
     :param spin_resolved: whether the two spin channels stand side by side in the
         columns, first up, each with its own padding
+    :param projected: whether a target has a row for each atom, which add up to the DOS
     :param source: origin of these choices, for messages; not written
     :param valences: electrons of each element in the calculations, if they are known
     :raises ValueError: if the reference is unknown, or a number cannot be meant
@@ -53,6 +60,7 @@ class TargetSpec:
     trust_margin: float = DEFAULT_TRUST_MARGIN
     reference: str = "raw"
     spin_resolved: bool = False
+    projected: bool = False
     source: str = field(default="the arguments", compare=False)
     valences: dict[str, float] | None = None
 
@@ -216,10 +224,13 @@ class TargetSpec:
         without spin has half of its states in each.
 
         :param calculation: structure and its states
-        :return: DOS, states/eV, and mask, bool; both ``(columns,)``, with padding
+        :return: DOS, states/eV, and mask, bool; both ``(columns,)``, with padding, or
+            with projections, ``(atoms, columns)``
         :raises ValueError: if channels are wanted of a calculation with spinors, which
             has none
         """
+        if self.projected:
+            return self._rows_of_atoms(calculation)
         dos, mask = self._channels(calculation)
         if not self.spin_resolved:
             dos = dos.sum(axis=0, keepdims=True)
@@ -233,6 +244,40 @@ class TargetSpec:
         masks = np.broadcast_to(mask, dos.shape)
         front = ((0, 0), (self.extra_targets, 0))
         return np.pad(dos, front).ravel(), np.pad(masks, front).ravel()
+
+    def _rows_of_atoms(
+        self, calculation: AnyCalculation
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Compute the DOS of each atom, summed over spin, and the mask that all share.
+
+        :raises ValueError: if there are no projections, or the sum over atoms is not
+            the DOS
+        """
+        if not isinstance(calculation, Calculation) or calculation.projections is None:
+            raise ValueError(
+                "projections: expected some, got a calculation without; read it with "
+                "projected=True"
+            )
+        total, mask = self.dos_and_mask(calculation)
+        zero = reference_energy(calculation, self.reference, self.smearing)
+        energies = (calculation.eigenvalues - zero).ravel()
+        dos = np.array(
+            [
+                sum_of_gaussians(energies, weights.ravel(), self.grid, self.smearing)
+                for weights in shares_of_atoms(calculation.projections)
+                * calculation.kpoint_weights[:, None]
+            ]
+        )
+        off = float(np.abs(dos.sum(axis=0) - total).max())
+        if not off <= SUM_ROUNDING * total.max():
+            raise ValueError(
+                f"projections: expected atoms to add up to the DOS, got a difference "
+                f"of {off:.3g} states/eV; check the projections"
+            )
+        front = ((0, 0), (self.extra_targets, 0))
+        masks = np.broadcast_to(mask, dos.shape)
+        return np.pad(dos, front), np.pad(masks, front)
 
     def _channels(self, calculation: AnyCalculation) -> tuple[np.ndarray, np.ndarray]:
         """Compute the DOS of each channel, ``(channels, grid.size)``, and the mask."""

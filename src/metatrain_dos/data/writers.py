@@ -19,9 +19,10 @@ class Writer(Protocol):
     Write structures one after another.
 
     A structure carries its targets and masks in its info, padded, ``(columns,)`` each,
-    and energy, forces and stress in its calculator. ``encode`` does all the work for
-    some structures that follow each other in the file, in any process; ``write`` is
-    then called in the order of the file.
+    or those of atoms in its arrays, ``(atoms, columns)``, and energy, forces and stress
+    in its calculator. ``encode`` does all the work for some structures that follow each
+    other in the file, in any process; ``write`` is then called in the order of the
+    file.
     """
 
     suffix: ClassVar[str]
@@ -109,7 +110,9 @@ class DiskDatasetWriter:
                 if key in ("forces", "stress"):
                     continue
                 more = _gradients(frame, keys) if key == "energy" else {}
-                content = tensor_map_bytes(index, key, _result(frame, key), **more)
+                content = tensor_map_bytes(
+                    index, key, _result(frame, key), key in frame.arrays, **more
+                )
                 # metatrain wants that in an array of bytes.
                 array = array_bytes(np.frombuffer(content, np.uint8))
                 members[f"{index}/{key}.mts"] = array
@@ -232,9 +235,9 @@ def find_result(atoms: ase.Atoms, key: str) -> np.ndarray | None:
 
 def _result(atoms: ase.Atoms, key: str) -> np.ndarray:
     """Find what all structures have, with NaN where a target is not trusted."""
-    value, mask = find_result(atoms, key), atoms.info.get(f"{key}_mask")
+    value, mask = find_result(atoms, key), find_result(atoms, f"{key}_mask")
     assert value is not None  # the index knows that all structures have it
-    return value if mask is None else np.where(mask, value, np.nan)
+    return value if mask is None else np.where(mask != 0, value, np.nan)
 
 
 DATASET_FORMATS: dict[str, type[Writer]] = {

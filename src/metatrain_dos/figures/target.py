@@ -22,7 +22,8 @@ def plot_target(
     Draw the targets of one structure, and the energies at which they are trusted.
 
     :param energies: energies of the columns, ``(columns,)``, eV
-    :param targets: name -> DOS ``(columns,)``, states/eV, and mask ``(columns,)``, bool
+    :param targets: name -> DOS ``(columns,)``, states/eV, or that of several atoms,
+        ``(atoms, columns)``, and mask, bool, of the same shape
     :param title: title of the figure
     :param fermi_level: Fermi level on the same axis, eV
     :return: the figure
@@ -32,9 +33,13 @@ def plot_target(
     figure = Figure(figsize=(6.4, 2.6 * len(targets)), layout="constrained")
     panels = figure.subplots(len(targets), sharex=True, squeeze=False)[:, 0]
     for panel, (name, (dos, mask)) in zip(panels, targets.items(), strict=True):
-        panel.plot(energies, dos, color=COMPUTED, lw=0.8, ls=":", label="not trusted")
-        trusted = np.where(mask, dos, np.nan)
-        panel.plot(energies, trusted, color=COMPUTED, lw=1.2, label="trusted")
+        # One label for the lines of all atoms
+        for values, label, style in (
+            (dos, "not trusted", {"lw": 0.8, "ls": ":"}),
+            (np.where(mask > 0.5, dos, np.nan), "trusted", {"lw": 1.2}),
+        ):
+            lines = panel.plot(energies, values.T, color=COMPUTED, **style)
+            lines[0].set_label(label)
         if fermi_level is not None:
             panel.axvline(fermi_level, color=PREDICTED, lw=0.8, label="Fermi level")
         panel.set_ylabel(f"{name}, states / eV", fontsize=8)

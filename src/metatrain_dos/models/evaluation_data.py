@@ -12,6 +12,7 @@ from ..data.dataset import target_key
 from ..data.options_file import OptionsFile
 from ..data.readers.extxyz import read_structures
 from ..data.sections import Section, read_sections
+from ..data.target_spec import TargetSpec
 from ..utils.files import refuse_special_file
 from ..utils.text import shorten
 
@@ -105,7 +106,7 @@ def _entries(data: Path, key: str) -> tuple[str, bool]:
     """Find the kind of samples that a target has, and whether it has a mask."""
     if data.is_dir():
         names = {path.stem for path in data.glob("*.bin")}
-        kind = "system"
+        kind = _kind_beside(data)
     elif data.suffix == ".zip":
         try:
             with zipfile.ZipFile(data) as archive:
@@ -115,7 +116,7 @@ def _entries(data: Path, key: str) -> tuple[str, bool]:
                 f"data: expected a zip file, but {data} cannot be read "
                 f"({shorten(error)}); write it again"
             ) from error
-        kind = "system"
+        kind = _kind_beside(data)
     elif data.suffix in (".xyz", ".extxyz"):
         try:
             atoms = next(read_structures(data), ase.Atoms())
@@ -138,3 +139,10 @@ def _entries(data: Path, key: str) -> tuple[str, bool]:
             "options file whose test_set names it"
         )
     return kind, f"{key}_mask" in names
+
+
+def _kind_beside(data: Path) -> str:
+    """Find the kind of samples in the grid.json of a data set, if it has one."""
+    path = data.parent / "grid.json"
+    is_projected = path.exists() and TargetSpec.read(path).projected
+    return "atom" if is_projected else "system"

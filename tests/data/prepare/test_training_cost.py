@@ -55,6 +55,6 @@ def test_memory(tmp_path):
         text=True,
         check=True,
     )
-    promised = training_cost.memory(300, atoms=300 * 20, numbers=2 * spec.columns)
+    promised = training_cost.memory(300, atoms=300 * 20, numbers=300 * 2 * spec.columns)
     # As the report says it; what Python keeps for later makes some percent.
     assert promised == pytest.approx(int(done.stdout), rel=0.2)

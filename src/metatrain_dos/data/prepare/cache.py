@@ -22,6 +22,7 @@ from ..calculation import Calculation
 from ..gridded_dos import AnyCalculation
 from ..identity import SIZE, fingerprint
 from ..kpoint_error import kpoint_error
+from ..projection import parts_on_atoms
 from ..readers import read_calculations
 from ..references import highest_occupied, missing_electrons, neutral_level
 from ..writers import find_result
@@ -29,7 +30,7 @@ from . import cache_format
 
 
 # Part of the state of every source: a new version makes old records invisible.
-RECORD_VERSION = f"4 {__version__}"
+RECORD_VERSION = f"5 {__version__}"
 
 ROW = np.dtype(
     [
@@ -52,6 +53,8 @@ ROW = np.dtype(
         ("electrons", np.float64),
         ("missing", np.float64),
         ("kpoint_error", np.float64),
+        ("on_atoms", np.float64),
+        ("empty_on_atoms", np.float64),
         ("fingerprint", np.float64, SIZE),
     ]
 )
@@ -65,7 +68,8 @@ whether eigenvalues have more than printed digits (``is_exact``); k-points of th
 ``resolution``, eV; ``lowest`` state, end of the ``complete`` states, ``fermi`` level,
 highest ``occupied`` state and ``neutral`` level, eV; ``electrons`` and those
 ``missing`` up to the Fermi level; ``kpoint_error`` of the DOS, as a fraction of its
-size.
+size; part of the occupied states that projections have ``on_atoms``, and of the empty
+ones.
 """
 
 # Bytes at the end of a record that tell the size of its index.
@@ -273,6 +277,7 @@ def _numbers(calculation: AnyCalculation, smearing: float) -> tuple[Any, ...]:
     """Compute a row of :data:`ROW` from ``step`` on."""
     mesh = bands = 0
     is_exact, error = False, None
+    parts = np.nan, np.nan
     if isinstance(calculation, Calculation):
         energies, weights = calculation.eigenvalues, calculation.kpoint_weights
         printed = np.abs(energies - np.round(energies, PRINTED_DIGITS)).max() < 1e-9
@@ -281,6 +286,7 @@ def _numbers(calculation: AnyCalculation, smearing: float) -> tuple[Any, ...]:
         mesh = min(round(weights.sum() / weights.min()), 2**31 - 1)
         bands = energies.shape[-1]
         error = kpoint_error(calculation, smearing)
+        parts = parts_on_atoms(calculation)
     known = [
         calculation.fermi_level,
         highest_occupied(calculation),
@@ -301,6 +307,7 @@ def _numbers(calculation: AnyCalculation, smearing: float) -> tuple[Any, ...]:
         calculation.lowest,
         calculation.complete,
         *(np.nan if value is None else value for value in known),
+        *parts,
         fingerprint(calculation.atoms),
     )
 

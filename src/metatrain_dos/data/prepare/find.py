@@ -14,11 +14,14 @@ from ...utils.progress import progress
 from ..readers import READERS, find_reader
 
 
+PROJECTIONS = "files of projections (see --projected)"
+
 UNREAD = {
     "OUTCAR*": "VASP OUTCAR",
     "DOSCAR*": "VASP DOSCAR beside a better file",
     "EIGENVAL*": "VASP EIGENVAL beside a better file",
-    "PROCAR*": "VASP PROCAR",
+    "PROCAR*": PROJECTIONS,
+    "atomic_proj.xml*": PROJECTIONS,
     "vasprun*": "vasprun with an unknown name or content",
     "*.xml*": "XML of another program",
     "aims*.out*": "FHI-aims output",
@@ -83,6 +86,31 @@ def find_sources(
             "folders and patterns"
         )
     return Found(list(found), dict(sorted(unread.items())))
+
+
+def with_projections(found: Found) -> Found:
+    """
+    Keep the sources whose readers read projections.
+
+    :param found: all sources
+    :return: these, with the others among the files that are not read
+    :raises ValueError: if there are none
+    """
+    unread = Counter({k: n for k, n in found.unread.items() if k != PROJECTIONS})
+    paths = []
+    for path in found.paths:
+        reader = find_reader(path)
+        if reader is None or "projected" in reader.options:
+            paths.append(path)
+        else:
+            unread["outputs without projections"] += 1
+    if not paths:
+        having = [name for name, row in READERS.items() if "projected" in row.options]
+        raise ValueError(
+            f"SOURCES: expected output of {', '.join(having)}, whose projections are "
+            f"read, got {unread.total()} other files; leave --projected out"
+        )
+    return Found(paths, dict(sorted(unread.items())))
 
 
 def _expand(source: str, hidden: set[str], unread: Counter[str]) -> Iterator[str]:

@@ -27,6 +27,7 @@ class PrepareOptions:
     trust_margin: float | None = None
     reference: str | None = None
     spin_resolved: bool | None = None
+    projected: bool | None = None
     steps: bool = False
     dos_smearing: float | None = None
     dos_range: tuple[float, float] | None = None

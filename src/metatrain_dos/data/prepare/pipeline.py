@@ -122,7 +122,8 @@ def write_splits(
         )
     for number, name in enumerate(SPLITS):
         atoms = index.rows["atoms"][split_of == number]
-        if format == "memmap" and len(atoms) and atoms.max() == 1:
+        is_ambiguous = format == "memmap" and not spec.projected
+        if is_ambiguous and len(atoms) and atoms.max() == 1:
             raise ValueError(
                 f"format: expected a structure of several atoms in the {name}, got "
                 "only single atoms, whose targets metatrain takes for targets of atoms "
@@ -154,10 +155,12 @@ def write_splits(
     for writer in writers.values():
         writer.close()
     ranges = index.trusted(spec) - index.rows["lowest"] + index.zeros(spec.reference)
+    atoms = int(index.rows["atoms"][split_of == 0].sum())
+    targets = atoms if spec.projected else counts["training_set"]
     recipe = choose_recipe(
         counts["training_set"],
-        atoms=int(index.rows["atoms"][split_of == 0].sum()),
-        columns=spec.columns,
+        atoms=atoms,
+        columns=spec.columns * targets / max(counts["training_set"], 1),
         trusted_range=float(np.median(ranges[split_of == 0])),
         architecture=architecture,
     )

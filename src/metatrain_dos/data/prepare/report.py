@@ -22,6 +22,10 @@ from .index import Index, Problem
 from .valences import count_electrons
 
 
+HALF = 0.5
+"""Part of the occupied states on atoms below which a warning is due."""
+
+
 @dataclass
 class Report:
     """
@@ -66,10 +70,11 @@ class Report:
         if not DATASET_FORMATS[self.format].in_memory:
             return 0
         used = self.split_of >= 0
+        structures = int(used.sum())
+        atoms = int(self.index.rows["atoms"][used].sum())
+        targets = atoms if self.spec.projected else structures
         return training_cost.memory(
-            structures=int(used.sum()),
-            atoms=int(self.index.rows["atoms"][used].sum()),
-            numbers=2 * self.spec.columns,
+            structures, atoms, numbers=2 * self.spec.columns * targets
         )
 
     @cached_property
@@ -104,7 +109,7 @@ class Report:
             },
             "lowest_state": _range((rows["lowest"] - zeros)[used]),
             "trusted_limit": _range(trusted[used]),
-            "fermi_level": _range(fermi[used & ~np.isnan(fermi)]),
+            "fermi_level": _range(fermi[used]),
             "trusted_beyond_grid": int(
                 (trusted[used] > spec.grid.energies[-1] + spec.grid.spacing).sum()
             ),
@@ -132,6 +137,13 @@ class Report:
                 "in_files": int(rows["steps"][several][first].sum()),
                 "used": int(several.sum()),
             },
+            "projections": {
+                "occupied": _range(rows["on_atoms"][used]),
+                "empty": _range(rows["empty_on_atoms"][used]),
+                "mostly_elsewhere": int((rows["on_atoms"][used] < HALF).sum()),
+            }
+            if spec.projected
+            else None,
             "on_a_grid": int((rows["bands"][used] == 0).sum()),
             "duplicates": [
                 self._named(i, same_as=self._named(self.best[i]))
@@ -169,6 +181,8 @@ class Report:
                 electrons=_json(row["electrons"]),
                 missing_electrons=_json(row["missing"]),
                 kpoint_error=_json(row["kpoint_error"]),
+                on_atoms=_json(row["on_atoms"]),
+                empty_on_atoms=_json(row["empty_on_atoms"]),
                 fingerprint=[_json(value) for value in row["fingerprint"]],
             )
 
@@ -249,6 +263,7 @@ class Report:
 
 def _range(values: np.ndarray) -> list[float] | None:
     """Find the smallest and the largest value, if there is any."""
+    values = values[~np.isnan(values)]
     return [float(values.min()), float(values.max())] if len(values) else None
 
 

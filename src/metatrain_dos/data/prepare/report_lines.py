@@ -79,6 +79,13 @@ def report_lines(report: Report) -> Iterator[str]:
             f"{steps['files']} files with several; --steps takes all with eigenvalues, "
             "else the last"
         )
+    if summary["projections"]:
+        on_atoms = (
+            f"{low:.0%} to {high:.0%} of the {kind} states"
+            for kind in ("occupied", "empty")
+            for low, high in filter(None, [summary["projections"][kind]])
+        )
+        yield f"projections   {' and '.join(on_atoms)} are on atoms, scaled to all"
     if summary["on_a_grid"]:
         yield (
             f"DOS on a grid {summary['on_a_grid']} structures have no eigenvalues, but "
@@ -113,6 +120,12 @@ def _warnings(report: Report) -> Iterator[str]:
         yield (
             f"warning: {summary['without_any_level']} of them have no Fermi level "
             "either; their zero is that of the code, and the loss aligns them"
+        )
+    if summary["projections"] and summary["projections"]["mostly_elsewhere"]:
+        yield (
+            f"warning: {summary['projections']['mostly_elsewhere']} structures have "
+            "less than half of their occupied states on atoms; between different "
+            "atoms, the rest is divided arbitrarily"
         )
     if summary["trusted_beyond_grid"]:
         yield (

@@ -25,10 +25,10 @@ def memory(structures: int, atoms: int, numbers: int) -> int:
 
     :param structures: number of structures
     :param atoms: number of all their atoms
-    :param numbers: numbers in the targets and masks of one structure
+    :param numbers: numbers in all their targets and masks
     :return: memory, bytes
     """
-    return int(structures * (STRUCTURE + NUMBER * numbers) + ATOM * atoms)
+    return int(STRUCTURE * structures + NUMBER * numbers + ATOM * atoms)
 
 
 def seconds(file: Path, structures: int, arrays: int) -> float:

@@ -88,10 +88,18 @@ class Reader(NamedTuple):
 
 # VASP and its tools rename: vasprun.xml.relax2, vasprun.xml-001.
 READERS = {
-    "Quantum ESPRESSO": Reader(("*.xml*",), read_espresso_xml, espresso.MARK),
-    "Quantum ESPRESSO folder": Reader(("*.save",), read_espresso_xml),
+    "Quantum ESPRESSO": Reader(
+        ("*.xml*",), read_espresso_xml, espresso.MARK, options=("projected",)
+    ),
+    "Quantum ESPRESSO folder": Reader(
+        ("*.save",), read_espresso_xml, options=("projected",)
+    ),
     "VASP": Reader(
-        ("*.xml*",), read_vasprun, b"<modeling", read_steps=read_vasprun_steps
+        ("*.xml*",),
+        read_vasprun,
+        b"<modeling",
+        options=("projected",),
+        read_steps=read_vasprun_steps,
     ),
     "VASP HDF5": Reader(("vaspout*.h5*",), read_vaspout),
     "GPAW": Reader(("*.gpw",), read_gpw),

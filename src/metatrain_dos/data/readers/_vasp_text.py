@@ -20,22 +20,35 @@ SAME = 1e-4
 VECTOR = r"\s+".join([r"(-?\d+\.\d+)"] * 3)
 
 
+def file_beside(path: Path, name: str) -> Path | None:
+    """
+    Find another file of the same run: OUTCAR.relax2.gz beside EIGENVAL.relax2.
+
+    :param path: ``EIGENVAL``, ``DOSCAR`` or ``vasprun.xml``, with any ending
+    :param name: name of the other file, without an ending
+    :return: the file; ``None`` if there is none
+    """
+    plain = path.with_suffix("") if path.suffix.lower() in OPENERS else path
+    names = r"(?i)eigenval|doscar|vasprun\.xml"
+    found, count = re.subn(names, name, plain.name)
+    other = plain.with_name(found if count else name)
+    files = (other.with_name(other.name + ending) for ending in ("", *OPENERS))
+    return next((file for file in files if file.exists()), None)
+
+
 def text_beside(path: Path, name: str) -> str | None:
     """
-    Read another file of the same run: OUTCAR.relax2.gz beside EIGENVAL.relax2.
+    Read another file of the same run, as :func:`file_beside` finds it.
 
-    :param path: ``EIGENVAL`` or ``DOSCAR``, with any ending
+    :param path: file of the run
     :param name: name of the other file, without an ending
     :return: its text; ``None`` if there is no such file
     """
-    plain = path.with_suffix("") if path.suffix.lower() in OPENERS else path
-    other = plain.with_name(re.sub("(?i)eigenval|doscar", name, plain.name))
-    for ending in ("", *OPENERS):
-        file = other.with_name(other.name + ending)
-        if file.exists():
-            with open_text(file, errors="replace") as stream:
-                return stream.read()
-    return None
+    file = file_beside(path, name)
+    if file is None:
+        return None
+    with open_text(file, errors="replace") as stream:
+        return stream.read()
 
 
 def structure(path: Path, outcar: str | None) -> ase.Atoms:

@@ -16,7 +16,8 @@ SECTIONS = ("kpoints", "parameters", "atominfo", "calculation")
 OPT = ("eigenvalues_kpoints_opt", "dos")
 
 # Projections and partial densities can be a thousand times as large as the rest.
-UNUSED = re.compile(rb"<(projected(?:_kpoints_opt)?|partial|total)[ >]")
+PROJECTED = ("projected", "projected_kpoints_opt")
+PARTIAL = ("partial", "total")
 LONGEST_TAG = 64
 PIECE = 2**20
 
@@ -35,31 +36,60 @@ class Step(NamedTuple):
     energies: list[float]
 
 
-def read_sections(
-    stream: BinaryIO, all_steps: bool
-) -> tuple[dict[str, Section], list[Step]]:
+class Content(NamedTuple):
     """
-    Read what the bands need.
+    Everything in the file that bands need.
+
+    :param sections: tag -> element
+    :param steps: all steps
+    :param projections: tag -> part of each state on each atom, in one row for each
+        state: bands of a k-point, k-points of a spin component, and these one after
+        another
+    """
+
+    sections: dict[str, Section]
+    steps: list[Step]
+    projections: dict[str, list[np.ndarray]]
+
+
+def read_sections(
+    stream: BinaryIO, *, all_steps: bool = False, projected: bool = False
+) -> Content:
+    """
+    Read everything that bands need.
 
     :param stream: the file
     :param all_steps: whether to keep other steps than the last, where they have bands
-    :return: tag -> element, and all steps
+    :param projected: whether to read projections
+    :return: content of the file
     """
     parser: Any = ElementTree.XMLPullParser(("start", "end"))
     found: dict[str, Section] = {}
     steps: list[Step] = []
     energies: list[float] = []
+    projections: dict[str, list[np.ndarray]] = {}
+    rows: list[np.ndarray] | None = None
     depth = 0
     root = None
-    for piece in _without_unused(stream):
+    for piece in _without(PARTIAL if projected else PROJECTED + PARTIAL, stream):
         parser.feed(piece)
         for event, element in parser.read_events():
             tag = element.tag
             if event == "start":
                 root = element if root is None else root
                 depth += 1
+                if tag in PROJECTED:
+                    rows = projections[tag] = []
                 continue
             depth -= 1
+            if rows is not None and tag == "set":
+                # Not the sets of a k-point or a spin, nor those of eigenvalues.
+                if element.get("comment", "").startswith("band"):
+                    rows.append(rows_of(element).sum(axis=1))
+                element.clear()
+            if tag in PROJECTED:
+                rows = None
+                element.clear()
             if tag == "scstep":
                 energy = maybe(element.findtext("energy/i[@name='e_fr_energy']"))
                 energies.append(np.nan if energy is None else energy)
@@ -70,25 +100,28 @@ def read_sections(
                         steps[-1] = Step(None, steps[-1].energies)
                     steps.append(Step(element, energies))
                     energies = []
+                    if element.find("projected") is None:
+                        projections.pop("projected", None)  # those of another step
                 if tag in SECTIONS or tag in OPT:
                     found[tag] = element
                 root.clear()
     parser.close()
-    return found, steps
+    return Content(found, steps, projections)
 
 
 def _has_bands(section: Section | None) -> bool:
     return section is not None and section.find("eigenvalues") is not None
 
 
-def _without_unused(stream: BinaryIO) -> Iterator[bytes]:
-    """Read a file, but leave out elements that are not needed."""
+def _without(tags: tuple[str, ...], stream: BinaryIO) -> Iterator[bytes]:
+    """Read a file, but leave out some elements."""
+    unused = re.compile(rf"<({'|'.join(tags)})[ >]".encode())
     rest, end = b"", b""
     while piece := stream.read(PIECE):
         rest += piece
         while True:
             if not end:
-                start = UNUSED.search(rest)
+                start = unused.search(rest)
                 if start is None:
                     break
                 yield rest[: start.start()]

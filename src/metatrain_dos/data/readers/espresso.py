@@ -11,12 +11,13 @@ from ase.data import atomic_numbers
 from ...utils.compressed import open_bytes
 from ..calculation import Calculation, InputError
 from ._common import BOHR, HARTREE, checked, labelled, maybe, numbers, reading
+from .espresso_projections import add_projections
 
 
 __all__ = ["read_espresso_xml"]
 
 
-def read_espresso_xml(path: str | Path) -> Calculation:
+def read_espresso_xml(path: str | Path, projected: bool = False) -> Calculation:
     """
     Read the XML output of ``pw.x`` (Quantum ESPRESSO).
 
@@ -25,13 +26,16 @@ def read_espresso_xml(path: str | Path) -> Calculation:
     here.
 
     :param path: ``prefix.xml``, ``data-file-schema.xml`` or the folder ``prefix.save``
+    :param projected: whether to read projections, from ``atomic_proj.xml``
     :return: the calculation
     :raises ValueError: if the file cannot be read, is not complete, has not converged,
-        or has k-points along a path
+        or has k-points along a path, or there are no projections
     """
     path = _xml_file(Path(path))
     with reading(path, KIND):
-        return _from_espresso(_root(path))
+        root = _root(path)
+        calculation = _from_espresso(root)
+        return add_projections(calculation, root, path) if projected else calculation
 
 
 def structure_in_xml(path: Path) -> tuple[ase.Atoms, float]:

@@ -20,6 +20,7 @@ from ._common import (
 )
 from ._grids import is_path
 from ._vasprun import OPT, SECTIONS, Section, find, read_sections, rows_of
+from .vasp_projections import add_projections
 
 
 __all__ = ["read_vasprun", "read_vasprun_steps"]
@@ -30,7 +31,7 @@ ELEMENTS = {"r": "Zr", "X": "Xe"}
 KILOBAR = 0.1 * ase.units.GPa
 
 
-def read_vasprun(path: str | Path) -> Calculation:
+def read_vasprun(path: str | Path, projected: bool = False) -> Calculation:
     """
     Read ``vasprun.xml``, the XML output of VASP.
 
@@ -39,15 +40,20 @@ def read_vasprun(path: str | Path) -> Calculation:
     functionals have them along a path, are left out.
 
     :param path: file that VASP has written
+    :param projected: whether to read projections, from this file or ``PROCAR``
     :return: the calculation
     :raises ValueError: if the file cannot be read, is not complete, has not converged,
-        lacks the eigenvalues, or has k-points along a path
+        lacks the eigenvalues, or has k-points along a path, or there are no projections
     """
     path = Path(path)
     with reading(path, KIND), open_bytes(path) as stream:
-        sections, steps = read_sections(stream, all_steps=False)
+        sections, steps, parts = read_sections(stream, projected=projected)
         energies = steps[-1].energies if steps else []
-        return _from_vasprun(sections, energies, len(steps), len(steps))
+        calculation = _from_vasprun(sections, energies, len(steps), len(steps))
+        if projected:
+            points, _, _ = _grid(sections)
+            return add_projections(calculation, sections, points, parts, path)
+        return calculation
 
 
 def read_vasprun_steps(path: str | Path) -> Iterator[Calculation]:
@@ -61,7 +67,7 @@ def read_vasprun_steps(path: str | Path) -> Iterator[Calculation]:
     """
     path = Path(path)
     with reading(path, KIND), open_bytes(path) as stream:
-        sections, steps = read_sections(stream, all_steps=True)
+        sections, steps, _ = read_sections(stream, all_steps=True)
         others = {key: each for key, each in sections.items() if key not in OPT}
 
         # What follows on the last step, such as KPOINTS_OPT, belongs to it alone.
