@@ -32,20 +32,18 @@ def count(function, p, t, m):
     return forward.count, backward.count
 
 
-@pytest.mark.parametrize(
-    ("dtype", "most"), [(torch.float32, 77), (torch.float64, 76)], ids=str
-)
-def test_operations(monkeypatch, dtype, most):
-    """Automatic differentiation of the equations has twice as many."""
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_operations(monkeypatch, dtype):
+    """Automatic differentiation of the equations has three times as many."""
     monkeypatch.setattr(cpu, "can_run", lambda _: False)
     case = make_case(1, points=363, extra=20, dtype=dtype)
     alignment._has_float64(case[0].device)  # once for each device, not for each batch
     forward, backward = count(
         lambda *case, **options: dispatch.masked_dos(*case, **options).loss, *case
     )
-    assert forward + backward <= most
+    assert forward + backward <= 56
     assert backward == 1  # a product with the gradient that the forward pass has made
-    assert sum(count(equations.masked_dos, *case)) > 2 * most
+    assert sum(count(equations.masked_dos, *case)) > 3 * 56
 
 
 def test_no_gradient_wanted():
@@ -61,7 +59,7 @@ def test_no_gradient_wanted():
         assert (gradient is not None) == with_gradient
         counts.append(operations.count)
     assert torch.equal(*results)
-    assert counts[1] <= counts[0] - 12  # the gradient takes so many
+    assert counts[1] <= counts[0] - 10  # the gradient takes so many
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)

@@ -48,7 +48,9 @@ def alignment_costs(
     """
     points = targets.shape[-1]
     with torch.no_grad():
-        costs, _ = _relative_costs(predictions, targets, mask, tail_weight)
+        signals = _signals(predictions, targets, mask)
+        extra = predictions.shape[-1] - points
+        costs, _ = _relative_costs(*signals, points, extra, tail_weight)
         error = torch.where(mask, predictions[..., :points] - targets, 0)
         unshifted = torch.trapezoid(error.to(costs.dtype) ** 2, dx=grid_spacing)
         relative = grid_spacing * (costs - costs[:, :1])
@@ -75,14 +77,33 @@ def best_shift(
     :param tail_weight: weight of the prediction in front of the target
     :return: shift of each sample, ``(samples,)``, int64, in columns
     """
-    if predictions.shape[-1] == targets.shape[-1]:  # nothing to choose from
-        return predictions.new_zeros(len(predictions), dtype=torch.int64)
+    points = targets.shape[-1]
     with torch.no_grad():
-        costs, size = _relative_costs(predictions, targets, mask, tail_weight)
-        rounding = TIE_ROUNDINGS * torch.finfo(costs.dtype).eps
-        limit = torch.add(costs.amin(dim=1), size, alpha=rounding)
-        _, first = (costs <= limit.unsqueeze(1)).max(dim=1)
-        return first
+        signals = _signals(predictions, targets, mask)
+        extra = predictions.shape[-1] - points
+        return first_minimum(*signals, points, extra, tail_weight)
+
+
+def first_minimum(
+    p: Tensor, m_t: Tensor, points: int, extra: int, tail_weight: float
+) -> Tensor:
+    """
+    Find the shifts of :func:`best_shift`.
+
+    :param p: predicted DOS, with ``extra`` zeros in front of it, and zeros behind it up
+        to :func:`fast_fft_size` of ``points + 2 * extra``, ``(samples, ..., size)``
+    :param m_t: mask, as numbers, and computed DOS, which is zero where the mask is;
+        with zeros in front and behind as ``p``, ``(2, samples, ..., size)``
+    :param points: number of columns of the target
+    :param extra: by how much the prediction is longer
+    :param tail_weight: weight of the prediction in front of the target
+    :return: shift of each sample, ``(samples,)``, int64, in columns
+    """
+    if extra == 0:  # nothing to choose from
+        return p.new_zeros(len(p), dtype=torch.int64)
+    costs, limit = _relative_costs(p, m_t, points, extra, tail_weight)
+    _, first = (costs <= limit.unsqueeze(1)).max(dim=1)
+    return first
 
 
 def window(predictions: Tensor, shift: Tensor, points: int) -> Tensor:
@@ -117,53 +138,70 @@ def fast_fft_size(columns: int) -> int:
         size += 2
 
 
+def _signals(
+    predictions: Tensor, targets: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Make the first two arguments of :func:`first_minimum`."""
+    columns, points = predictions.shape[-1], targets.shape[-1]
+    extra = columns - points
+    size = fast_fft_size(columns + extra)
+    m_t = torch.stack([mask, torch.where(mask, targets, 0)])
+    return (
+        torch.nn.functional.pad(predictions, (extra, size - extra - columns)),
+        torch.nn.functional.pad(m_t, (extra, size - columns)),
+    )
+
+
 def _relative_costs(
-    predictions: Tensor, targets: Tensor, mask: Tensor, tail_weight: float
+    p: Tensor, m_t: Tensor, points: int, extra: int, tail_weight: float
 ) -> tuple[Tensor, Tensor]:
     """
     Compute the costs of :func:`alignment_costs`, but for a constant of each sample.
 
+    In front of a target the DOS is zero. So the tail is an error like any other, of a
+    target that begins E columns earlier.
+
     On a GPU, the number of operations counts here, not their size.
 
-    :return: costs ``(samples, E + 1)``, and the size of the numbers that cancel in them
-        ``(samples,)``, in units of the spacing, both float64 where the device has it
+    :return: costs ``(samples, E + 1)``, in units of the spacing, and the highest one
+        that rounding does not tell from the lowest ``(samples,)``, both float64 where
+        the device has it
     """
-    columns, points = predictions.shape[-1], targets.shape[-1]
-    shifts = columns - points + 1
-    # No lag up to E wraps around, so the length needs no padding beyond the prediction.
-    size = fast_fft_size(columns)
-    precise = _has_float64(predictions.device)
-    dtype = torch.float64 if precise else torch.float32
-    if predictions.numel() == 0:  # some FFT libraries refuse to transform nothing
-        costs = predictions.new_zeros(len(predictions), shifts, dtype=dtype)
+    columns, size = points + extra, p.shape[-1]
+    dtype = torch.float64 if _has_float64(p.device) else torch.float32
+    if p.numel() == 0:  # some FFT libraries refuse to transform nothing
+        costs = p.new_zeros(len(p), extra + 1, dtype=dtype)
         return costs, costs[:, 0]
 
-    # The costs see differences of p and t alone. Taking a common level away leaves
-    # small numbers, and so small rounding errors, for a flat DOS. By selection, because
-    # NaN and infinity have no place in a product with zero.
-    level = predictions.mean(-1, keepdim=True, dtype=dtype)
-    p = predictions - level
-    t = torch.where(mask, targets, level) - level
-    m_mt = halve_ends_(torch.stack([mask, t]))
-    m_mt = torch.nn.functional.pad(m_mt, (0, columns - points))
-    signals = torch.cat([m_mt, (p * p).unsqueeze(0), p.unsqueeze(0)])
+    p = p.to(dtype)
+    if not tail_weight:
+        # The costs see differences of p and t alone. Taking a common level away leaves
+        # small numbers, and so small rounding errors, for a flat DOS. With a tail, zero
+        # is by far the best shift of a flat DOS.
+        inside = p[..., extra : extra + columns]
+        level = inside.mean(-1, keepdim=True)
+        p = torch.nn.functional.pad(inside - level, (extra, size - extra - columns))
+        m_t = torch.stack([m_t[0], m_t[1] - m_t[0] * level])
+    signals = torch.cat([m_t, (p * p).unsqueeze(0), p.unsqueeze(0)])
+    weights = signals[:2, ..., extra:columns]
+    if points == 1:  # a single value spans no interval
+        weights.zero_()
+    signals[0, ..., : extra + 1].add_(tail_weight)
+    # the trapezoidal rule halves both ends of the target, and the last of the tail
+    weights[..., :: max(points - 1, 1)].mul_(0.5)
 
     # integral of m (p - t)^2 = (m * pp) - 2 (mt * p) + constant, "*" a correlation
-    spectra = torch.fft.rfft(signals, n=size)
+    spectra = torch.fft.rfft(signals)
     products = spectra[:2].conj() * spectra[2:]
     spectrum = torch.sub(products[0], products[1], alpha=2)
-    correlation = torch.fft.irfft(spectrum, n=size)[..., :shifts]
-    # integral of p^2 up to each shift, but for half of the first value
-    squares = predictions[..., :shifts].to(dtype).square()
-    tails = torch.sub(squares.cumsum(-1), squares, alpha=0.5)
-    costs = torch.add(correlation, tails, alpha=tail_weight)
-
-    norms = torch.linalg.vector_norm(signals, dim=-1)
-    bounds = norms[:2] * norms[2:]
-    bound = torch.add(bounds[0], bounds[1], alpha=2)
+    costs = torch.fft.irfft(spectrum, n=size)[..., : extra + 1]
     if costs.dim() > 2:
         costs = costs.flatten(1, -2).sum(1)
-    return costs, sum_components(bound)
+
+    rounding = TIE_ROUNDINGS * torch.finfo(dtype).eps
+    norms = torch.linalg.vector_norm(signals, dim=tuple(range(2, signals.dim())))
+    limit = torch.addcmul(costs.amin(dim=1), norms[0], norms[2], value=rounding)
+    return costs, torch.addcmul(limit, norms[1], norms[3], value=2 * rounding)
 
 
 @cache

@@ -5,9 +5,10 @@ A GPU is done with a batch sooner than a CPU can tell it what to do, so that the
 of operations decides. Automatic differentiation of :mod:`metatrain_dos.loss.terms` has
 three times as many. Nothing here waits for the device.
 
-Each term is a quadratic form: of some ``x``, which is linear in the prediction, and the
-derivative ``d_x`` of the term by it, which is linear in ``x``. The term is half of
-their product.
+Each term integrates the square of some ``x``, which is linear in the prediction: error,
+front tail, slope and integrated error. Times the weights of the trapezoidal rule, and
+zero where it does not count, ``x`` becomes ``d_x``. But for a factor, their product is
+the term, and ``d_x`` its derivative by ``x``.
 """
 
 from collections.abc import Mapping
@@ -15,8 +16,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .alignment import best_shift, halve_ends_, per_component
-from .cpu import KERNELS, WEIGHTS
+from .alignment import fast_fft_size, first_minimum, halve_ends_, per_component
+from .cpu import WEIGHTS
 from .terms import STENCIL
 
 
@@ -50,55 +51,67 @@ def loss_and_gradient(
     """
     p, t, h = predictions.detach(), targets.detach(), grid_spacing
     columns, points, reach = p.shape[-1], t.shape[-1], len(STENCIL) - 1
+    extra = columns - points
     tail_weight, grad_weight, int_weight = (
         weights.get(option, 0.0) for option in WEIGHTS
     )
+    if columns <= reach:  # too narrow to have a slope anywhere
+        grad_weight = 0.0
+
+    # Mask and target, then for each term x and d_x. E zeros are in front of all, as the
+    # search of the shift wants it.
+    rows = p.new_zeros(10, *p.shape[:-1], fast_fft_size(columns + extra))
+    m_t, x, d_x = rows[:2], rows[2:6], rows[6:]
+    p = x[1, ..., extra : extra + columns].copy_(p)
+    d_p = d_x[1, ..., extra : extra + columns]
+    slope, d_slope = (row[2, ..., extra + reach : extra + columns] for row in (x, d_x))
+    # target less prediction, and its running integral in units of h / 2
+    errors, d_errors = (row[::3, ..., extra:columns] for row in (x, d_x))
+    (error, integral), (d_error, d_integral) = errors, d_errors
+    zero = integral[..., :1]  # where it begins
+
     mask = mask & (t == t)  # NaN is not itself
-    shift = best_shift(p, t, mask, grid_spacing=h, tail_weight=tail_weight)
-    # Zero, but if a prediction is not finite anywhere.
-    zero = 0.0 * p.sum(-1, keepdim=True)
+    m = m_t[0, ..., extra:columns].copy_(mask)
+    t = torch.where(mask, t, zero, out=m_t[1, ..., extra:columns])
+    shift = first_minimum(x[1], m_t, points, extra, tail_weight)
     position = torch.arange(columns, device=p.device)
     first = per_component(shift, p)
     window = (first + position[:points]).expand_as(t)
+    in_front = position < first
 
-    error = torch.where(mask, p.gather(-1, window) - t, zero)
-    d_error = halve_ends_(torch.add(zero, error, alpha=2 * h))
-    forms = {"masked": (d_error, error)}
-    if tail_weight and columns > points:
-        in_front = (first + 0.5 - position).clamp(0, 1)  # half at the shift itself
-        in_front[..., 0].sub_(0.5)
-        d_p = torch.addcmul(zero, p, in_front, value=2 * h * tail_weight)
-        forms["tail"] = d_p, p
-    if grad_weight and columns > reach:
-        slope = p[..., reach:]
-        for k in range(reach):
-            slope = torch.add(slope, p[..., k : columns - reach + k], alpha=TAPS[k])
-        free = (position >= first).expand_as(p).scatter(-1, window, ~mask)
-        scale = 2 * grad_weight * STENCIL[-1] ** 2 / h
-        d_slope = torch.addcmul(zero, slope, free[..., reach:], value=scale)
-        forms["gradient"] = halve_ends_(d_slope), slope
-    if int_weight and points > 2:
-        twice = torch.cumsum(error[..., 1:] + error[..., :-1], -1)  # in units of h
-        scale = int_weight * h**3 / 2
-        d_twice = torch.addcmul(zero, twice, mask[..., 1:], value=scale)
-        forms["cumulative"] = halve_ends_(d_twice), twice
+    torch.addcmul(t, p.gather(-1, window), m, value=-1, out=error)
+    if int_weight:
+        torch.cumsum(error[..., 1:] + error[..., :-1], -1, out=integral[..., 1:])
+    torch.addcmul(zero, errors, m, value=-2 * h, out=d_errors)
+    halve_ends_(d_error)
+    halve_ends_(d_integral[..., 1:])
+    # Each interval in front counts half of its two ends. All columns take part, so that
+    # a prediction that is not finite anywhere breaks the loss.
+    torch.addcmul(zero, p, in_front, value=h * tail_weight, out=d_p)
+    d_p[..., 1:].addcmul_(p[..., 1:], in_front[..., :-1], value=h * tail_weight)
+    steps = [slice(k, columns - reach + k) for k in range(reach + 1)]
+    if grad_weight:
+        found = p[..., reach:]
+        for step, tap in zip(steps[:-1], TAPS[:-1], strict=True):
+            found = torch.add(found, p[..., step], alpha=tap, out=slope)
+        constrained = in_front.scatter(-1, window, mask)[..., reach:]
+        halve_ends_(torch.where(constrained, zero, slope, out=d_slope))
 
-    terms = p.new_zeros(len(p), len(KERNELS))
-    products = torch._foreach_mul(*map(list, zip(*forms.values(), strict=True)))
-    for name, product in zip(forms, products, strict=True):
-        axes = tuple(range(1, product.dim()))
-        torch.sum(product, axes, out=terms[:, KERNELS.index(name)])
-    terms *= 0.5
+    per_integral = int_weight * h**2 / 4
+    per_slope = grad_weight * STENCIL[-1] ** 2 / h
+    terms = (d_x * x).sum(tuple(range(1 - p.dim(), 0)))
+    torch._foreach_mul_(list(terms), [-0.5, 0.5, per_slope, -0.5 * per_integral])
+    loss, terms = terms.sum(0), terms.T
     if not with_gradient:
-        return terms.sum(-1), terms, shift, None
+        return loss, terms, shift, None
 
-    gradient = d_p if "tail" in forms else torch.zeros_like(p)
-    if "gradient" in forms:
-        for k, tap in enumerate(TAPS):
-            gradient[..., k : columns - reach + k].add_(d_slope, alpha=tap)
-    if "cumulative" in forms:
-        later = d_twice.flip(-1).cumsum(-1).flip(-1)
-        d_error[..., 1:].add_(later)
-        d_error[..., :-1].add_(later)
-        d_error.mul_(mask)
-    return terms.sum(-1), terms, shift, gradient.scatter_add_(-1, window, d_error)
+    if grad_weight:
+        for step, tap in zip(steps, TAPS, strict=True):
+            d_p[..., step].add_(d_slope, alpha=2 * per_slope * tap)
+    if int_weight:  # an error is in all integrals behind it, and half in its own
+        later = torch.cumsum(d_integral, -1)
+        later = later[..., -1:] - later
+        d_error.addcmul_(later, m, value=per_integral)
+        d_error[..., 1:].addcmul_(later[..., :-1], m[..., 1:], value=per_integral)
+    # not in place, or the gradient would keep all rows
+    return loss, terms, shift, d_p.scatter_add(-1, window, d_error)

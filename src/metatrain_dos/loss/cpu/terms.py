@@ -80,8 +80,9 @@ def weighted_terms(
             for j in range(columns):
                 total += prediction[j]
             dos += 0.0 * total
-            if gradient.size:
-                gradient[sample, component, :] = d_p
+            # Loops, because numba takes seconds to compile a copy of an array.
+            for j in range(columns if gradient.size else 0):
+                gradient[sample, component, j] = d_p[j]
         loss[sample] = dos + tail + slope + integral
         terms[sample, 0] = dos
         terms[sample, 1] = tail
