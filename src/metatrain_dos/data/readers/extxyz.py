@@ -10,6 +10,7 @@ from typing import Any, TextIO
 import ase
 import ase.io
 import numpy as np
+from ase.calculators.calculator import all_properties
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from ...utils.compressed import open_text
@@ -17,6 +18,11 @@ from ...utils.text import shorten
 from ..calculation import INFO_KEYS, Calculation, InputError
 from ._common import checked, labelled, reading
 
+
+# Numbers in a matrix, which ASE knows by its name.
+MATRIX = 9
+# Letters of the name of an array that is read here and not by ASE.
+LONGEST_KEY = 99
 
 # Used by others for the weights of k-points
 OTHER_NAMES = {"k-point weights", "kpoints_weights", "kweights", "weights"}
@@ -82,7 +88,48 @@ def _structures(stream: TextIO, whole: bool) -> Iterator[ase.Atoms]:
                 "complete"
             )
         _check_columns(lines)
-        yield from ase.io.iread(StringIO("".join(lines)), format="extxyz")
+        lines[1], arrays = _take_arrays(lines[1])
+        for structure in ase.io.iread(StringIO("".join(lines)), format="extxyz"):
+            structure.info.update(arrays)
+            yield structure
+
+
+def _take_arrays(comment: str) -> tuple[str, dict[str, np.ndarray]]:
+    """
+    Take long arrays, such as a DOS, out of a comment line, and return its rest.
+
+    ASE goes through the line letter by letter, which takes most of its time.
+    """
+    parts = comment.split('"')  # every second one is between quotes
+    plain = "".join(parts[::2])
+    arrays: dict[str, np.ndarray] = {}
+    # ASE takes what follows an empty text for a part of it.
+    simple = len(parts) % 2 and "\\" not in comment and all(parts[1::2])
+    if not simple or any(mark in plain for mark in "'[{"):
+        return comment, arrays
+    rest = parts[0]
+    for quoted, after in zip(parts[1::2], parts[2::2], strict=True):
+        key = re.search(r"(?:^|\s)(\w+)=$", rest[-LONGEST_KEY:])
+        array = _numbers(quoted) if after[:1].isspace() or not after else None
+        if array is None or key is None or key[1] in all_properties:
+            rest += f'"{quoted}"{after}'
+        else:
+            arrays[key[1]] = array
+            rest = rest[: len(rest) - len(key[1]) - 1] + after
+    return rest, arrays
+
+
+def _numbers(text: str) -> np.ndarray | None:
+    """Read floating-point numbers, or T and F, as ASE does; None for all else."""
+    words = text.split()
+    if len(words) <= MATRIX:
+        return None
+    if {"T", "F"}.issuperset(words):
+        return np.array(words) == "T"
+    try:
+        return np.array(words, dtype=np.float64) if "." in words[0] else None
+    except ValueError:
+        return None
 
 
 def _check_columns(lines: list[str]) -> None:
