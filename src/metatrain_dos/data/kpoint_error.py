@@ -10,7 +10,6 @@ import math
 from functools import cache
 from itertools import product
 
-import ase
 import numpy as np
 from scipy.interpolate import CubicSpline
 
@@ -18,6 +17,7 @@ from .calculation import Calculation
 from .dos import sum_of_gaussians
 from .grid import EnergyGrid
 from .readers._grids import ROUNDING, mesh_size
+from .symmetry import lattice_rotations, operations
 
 
 # Of the distance of two energies to the smearing: fine enough for an RMS.
@@ -32,8 +32,6 @@ TRUST_MARGIN = 3.0
 WIDEST = 3000.0
 # Interpolated states at a time.
 MOST_STATES = 1_000_000
-# Distance of two atoms that symmetry maps to each other, Å.
-SYMMETRY_TOLERANCE = 1e-4
 
 
 def kpoint_error(calculation: Calculation, smearing: float) -> float | None:
@@ -111,10 +109,14 @@ def full_grid(calculation: Calculation) -> np.ndarray | None:
     for find, is_sure in (
         (lambda: np.eye(3)[None], True),
         # Most often right, and soon found
-        (lambda: _lattice_rotations(atoms.cell.array), False),
-        (lambda: _rotations(atoms), True),
+        (lambda: lattice_rotations(atoms.cell.array), False),
+        (
+            lambda: np.array([each for each, _ in operations(atoms, atoms.numbers)]),
+            True,
+        ),
     ):
-        rotations = find()
+        # The inverse of each is among them, and its transpose is what rotates k.
+        rotations = np.swapaxes(find(), 1, 2)
         images = points @ np.concatenate([rotations, -rotations])
         for sizes in possible:
             bands = _filled(calculation, images, sizes, is_sure)
@@ -158,58 +160,6 @@ def _filled(
             return None
     bands = calculation.eigenvalues[:, owner]
     return bands.reshape(len(bands), *sizes, -1)
-
-
-def _lattice_rotations(cell: np.ndarray) -> np.ndarray:
-    """
-    Find the rotations of a lattice whose vectors are reduced.
-
-    :param cell: lattice vectors, ``(3, 3)``, Å
-    :return: whole numbers, by which lattice vectors become others, ``(n, 3, 3)``
-    """
-    steps = np.array(list(product((-1, 0, 1), repeat=3)))
-    dots = steps @ cell @ cell.T @ steps.T
-    metric = cell @ cell.T
-    tolerance = SYMMETRY_TOLERANCE * np.sqrt(metric.max())
-    lengths = np.diag(dots)
-    first, second, third = (
-        np.flatnonzero(np.abs(lengths - metric[i, i]) < tolerance) for i in range(3)
-    )
-    one, two, three = np.meshgrid(first, second, third, indexing="ij")
-    fits = np.abs(dots[one, two] - metric[0, 1]) < tolerance
-    fits &= np.abs(dots[two, three] - metric[1, 2]) < tolerance
-    fits &= np.abs(dots[one, three] - metric[0, 2]) < tolerance
-    rows = np.stack([one[fits], two[fits], three[fits]], axis=-1)
-    # As those of the structure, which act on columns
-    return np.swapaxes(steps[rows], 1, 2)
-
-
-def _rotations(atoms: ase.Atoms) -> np.ndarray:
-    """Find the rotations of a structure, in lattice vectors, ``(rotations, 3, 3)``."""
-    cell, numbers = atoms.cell.array, atoms.numbers
-    places = atoms.get_scaled_positions()
-    species, counts = np.unique(numbers, return_counts=True)
-    rarest = np.flatnonzero(numbers == species[counts.argmin()])
-
-    def maps_to_itself(moved: np.ndarray) -> bool:
-        differences = moved[:, None] - places
-        differences -= np.rint(differences)
-        near = np.linalg.norm(differences @ cell, axis=-1) < SYMMETRY_TOLERANCE
-        return bool((near & (numbers[:, None] == numbers)).any(axis=1).all())
-
-    return np.array(
-        [
-            rotation
-            for rotation in _lattice_rotations(cell)
-            # A translation may come with it, which takes one atom to another.
-            if any(
-                maps_to_itself(
-                    (moved := places @ rotation.T) + places[i] - moved[rarest[0]]
-                )
-                for i in rarest
-            )
-        ]
-    )
 
 
 def refine(bands: np.ndarray) -> np.ndarray:

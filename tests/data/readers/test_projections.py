@@ -7,29 +7,12 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from ase.build import bulk, make_supercell
-from ase.spacegroup import crystal
 from helpers.outputs import run_of_vasp
 from helpers.paths import OUTPUTS
 
 from metatrain_dos.data.readers import read_calculations, read_espresso_xml
-from metatrain_dos.data.readers._symmetry import equivalent_atoms
 from metatrain_dos.data.readers.vasp import read_vasprun
 
-
-RUTILE = crystal(
-    ["Ti", "O"],
-    [(0, 0, 0), (0.3, 0.3, 0)],
-    spacegroup=136,
-    cellpar=[4.6, 4.6, 2.95, 90, 90, 90],
-)
-CALCITE = crystal(
-    ["Ca", "C", "O"],
-    [(0, 0, 0), (0, 0, 0.25), (0.257, 0, 0.25)],
-    spacegroup=167,
-    cellpar=[4.99, 4.99, 17.06, 90, 90, 120],
-    primitive_cell=True,
-)
 
 PRINTED = 1e-4  # decimals of Löwdin charges
 
@@ -367,39 +350,3 @@ class TestVasp:
             tracemalloc.stop()
         # Sums of 50,000 rows have 0.4 MB, and their elements 7 MB at least.
         assert peak < 3e6
-
-
-class TestSymmetry:
-    """Numbers of equivalent atoms, which the Wyckoff positions tell."""
-
-    @pytest.mark.parametrize(
-        ("atoms", "sizes"),
-        [
-            (bulk("Si"), [2]),
-            (bulk("NaCl", "rocksalt", a=5.6, cubic=True), [4, 4]),
-            (bulk("Si", cubic=True) * (2, 1, 1), [16]),
-            (bulk("Ti", "hcp"), [2]),
-            (RUTILE, [2, 4]),
-            (CALCITE, [2, 2, 6]),
-        ],
-    )
-    def test_crystals(self, atoms, sizes):
-        # in any setting of the cell
-        moved = make_supercell(atoms, [[1, 1, 0], [0, 1, 0], [2, 0, 1]])
-        moved.translate([0.3, 0.2, 0.1])
-        for each in (atoms, moved):
-            labels = equivalent_atoms(each, each.numbers)
-            assert sorted(np.bincount(labels)) == sizes
-
-    def test_displaced(self):
-        atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
-        atoms.positions[0, 0] += 0.01
-        labels = equivalent_atoms(atoms, atoms.numbers)
-        # of 8, on the axis: itself, the two in front and behind; around it: 4
-        kinds = {tuple(np.flatnonzero(labels == each)) for each in labels}
-        assert (0,) in kinds and len(kinds) > 2
-
-    def test_kinds(self):
-        atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
-        labels = equivalent_atoms(atoms, np.arange(8))
-        assert len(set(labels)) == 8

@@ -9,8 +9,8 @@ import numpy as np
 from ...utils.compressed import open_text
 from ..calculation import Calculation, InputError
 from ..projection import projected
+from ..symmetry import equivalent_atoms
 from ._common import numbers
-from ._symmetry import equivalent_atoms
 from ._vasp_text import file_beside
 from ._vasprun import PROJECTED, Section, find, rows_of
 
