@@ -15,7 +15,8 @@ chooses nothing, are what the tables show.
 A row is one training run: one line of ``benchmarks/results/losses.csv``. A suite is a
 list of rows; those that are in the file are not trained again. The data are those of
 ``examples/data``. Energies are counted from the neutral level unless ``--zero`` says
-otherwise; ``moved`` moves each structure from there by a constant of up to 4 eV.
+otherwise; ``moved`` moves each structure from there by a constant of up to 4 eV, and
+``lowest`` counts from the lowest state.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from functools import cache
 from importlib import import_module
@@ -114,6 +115,7 @@ class Row:
     :param int_weight: of ``masked_dos`` and ``shift_agnostic_mse``
     :param window: how far ``masked_dos`` can slide a target, eV
     :param spacing: of the energy grid, eV
+    :param smearing: of the targets, eV
     :param seed: of the first weights and the order of the structures
     """
 
@@ -130,6 +132,7 @@ class Row:
     int_weight: float = 0.01
     window: float = 10.0
     spacing: float = 0.15
+    smearing: float = 0.3
     seed: int = 0
 
 
@@ -157,15 +160,16 @@ def moved() -> list[Calculation]:
     """Count energies from the neutral level, moved by a constant for each structure."""
     moves = np.random.default_rng(2026).uniform(-1, 1, len(calculations()))
     return [
-        replace(
-            calculation,
-            eigenvalues=calculation.eigenvalues
-            - reference_energy(calculation, "neutral")
-            + LARGEST_MOVE * move,
-            fermi_level=None,
-        )
-        for calculation, move in zip(calculations(), moves, strict=True)
+        counted_from(each, reference_energy(each, "neutral") - LARGEST_MOVE * move)
+        for each, move in zip(calculations(), moves, strict=True)
     ]
+
+
+def counted_from(calculation: Calculation, zero: float) -> Calculation:
+    """Count the energies of a calculation from another zero, eV."""
+    return replace(
+        calculation, eigenvalues=calculation.eigenvalues - zero, fermi_level=None
+    )
 
 
 def parts(split: str, share: float) -> dict[str, np.ndarray]:
@@ -215,16 +219,22 @@ def write(row: Row) -> Path:
     own = LOSSES[row.loss]["type"] == "masked_dos"
     padding = round(row.window / row.spacing) if own else 0
     folder = OUTPUT / (
-        f"data {row.zero} {row.split} {row.share:g} {row.spacing:g} "
+        f"data {row.zero} {row.split} {row.share:g} {row.spacing:g} {row.smearing:g} "
         f"{f'{padding} columns' if own else 'NaN'}"
     )
     if folder.exists():
         return folder
-    found = moved() if row.zero == "moved" else calculations()
+    found: Sequence[Calculation] = calculations()
+    if row.zero == "moved":
+        found = moved()
+    elif row.zero == "lowest":
+        found = [counted_from(each, each.lowest) for each in found]
     spec = TargetSpec.covering(
         found,
         spacing=row.spacing,
-        reference="raw" if row.zero == "moved" else row.zero,
+        smearing=row.smearing,
+        trust_margin=3 * row.smearing,
+        reference="raw" if row.zero in ("moved", "lowest") else row.zero,
         extra_targets=padding,
     )
     chosen = parts(row.split, row.share)

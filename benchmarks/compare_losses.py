@@ -1,9 +1,9 @@
 """
 Compare the training runs of ``bench_losses.py``.
 
-Prints three tables in Markdown: each loss at its best, chosen by the error on the
-validation set and judged on the test set; all configurations; and committees of three,
-for which the predictions must be there.
+Prints tables in Markdown: each loss at its best, chosen by the error on the validation
+set and judged on the test set; all configurations; and committees of three and cleaned
+predictions, for which the predictions must be there.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def settings(row: dict[str, Any], *names: str) -> tuple[Any, ...]:
     return tuple(values[name] for name in names)
 
 
-CONDITION = ("split", "zero", "share", "network", "epochs", "spacing")
+CONDITION = ("split", "zero", "share", "network", "epochs", "spacing", "smearing")
 """Settings that are the same for all rivals; the others are chosen for each."""
 REPLICATE = ("split", "seed")
 """Settings over which errors are averaged."""
@@ -129,16 +129,83 @@ def committees(rows: list[dict[str, Any]]) -> None:
         print(f"| {_changes(members[0])} | {' | '.join(cells)} |")
 
 
+def cleaning(rows: list[dict[str, Any]]) -> None:
+    """
+    Print what is left of errors if predictions are cleaned after the alignment.
+
+    :param rows: results, whose predictions must be there
+    """
+    print("\nCleaned predictions; errors of the test set: DOS, integrated DOS\n")
+    print(f"| settings | {' | '.join(CLEANINGS)} |")
+    print("|---" + "|--:" * len(CLEANINGS) + "|")
+    for each in rows:
+        row = Row(**{field.name: each[field.name] for field in fields(Row)})
+        file = OUTPUT / f"{label(row)}.npz"
+        if not file.exists() or row.split != "structure":
+            continue
+        os.chdir(write(row))
+        predicted = np.load(file)["test"].astype(float)
+        targets, mask, atoms = truth(ase.io.read("test.xyz", ":"))
+        free = ((0, 0), (targets.shape[-1], targets.shape[-1]))
+        cells = []
+        for clean in CLEANINGS.values():
+            smooth = low_pass(predicted, row) if clean == "filter" else predicted
+            aligned = align(
+                np.pad(smooth, free), targets, mask, grid_spacing=row.spacing
+            )
+            dos = np.where(mask, aligned.predictions, 0.0)
+            if clean in ("cut", "project"):
+                dos = np.maximum(dos, 0.0)
+            if clean == "project":
+                states = np.where(mask, aligned.predictions, 0.0).sum(-1)
+                dos *= (states / dos.sum(-1))[:, None]
+            error = (dos - np.where(mask, targets, 0.0)) / atoms[:, None]
+            points = mask.sum(-1)
+            integrated = np.where(mask, np.cumsum(error, -1) * row.spacing, 0.0)
+            pair = [
+                np.sqrt((e**2).sum(-1) / points).mean() for e in (error, integrated)
+            ]
+            cells.append("{:.4f} {:.4f}".format(*pair))
+        print(f"| {_changes(row)} | {' | '.join(cells)} |")
+
+
+CLEANINGS = {
+    "as predicted": "",
+    "low-pass filter": "filter",
+    "negative values cut off": "cut",
+    "the same, with as many states": "project",
+}
+"""Ways to clean predictions."""
+
+
+def low_pass(rows: np.ndarray, row: Row) -> np.ndarray:
+    """Take away oscillations of which Gaussians hold less than a hundredth."""
+    pad = round(8 * row.smearing / row.spacing)
+    padded = np.pad(rows, ((0, 0), (pad, pad)), mode="edge")
+    size = padded.shape[-1]
+    frequencies = 2 * np.pi * np.fft.rfftfreq(size, row.spacing)
+    kept = row.smearing * frequencies < np.sqrt(2 * np.log(100))
+    return np.fft.irfft(np.fft.rfft(padded) * kept, size)[:, pad:-pad]
+
+
 FREEDOM = 8.0
 """How far members of a committee may slide along the first one, either way, eV."""
 
 DRAWN = {
-    "energy zeros agree": ("structure", "consistent", 1.0, "soap128", 100, 0.15),
+    "energy zeros agree": ("structure", "consistent", 1.0, "soap128", 100, 0.15, 0.3),
     "energy zeros moved by up to 4 eV": (
-        *("structure", "moved", 1.0, "soap128", 100, 0.15),
+        *("structure", "moved", 1.0, "soap128", 100, 0.15, 0.3),
     ),
-    "half of the structures": ("structure", "consistent", 0.5, "soap128", 100, 0.15),
-    "unseen materials": ("material", "consistent", 1.0, "soap128", 100, 0.15),
+    "half of the structures": (
+        "structure",
+        "consistent",
+        0.5,
+        "soap128",
+        100,
+        0.15,
+        0.3,
+    ),
+    "unseen materials": ("material", "consistent", 1.0, "soap128", 100, 0.15, 0.3),
 }
 """Conditions of the figure."""
 
@@ -227,6 +294,7 @@ def main() -> None:
     if arguments.figure:
         draw(rows, arguments.figure)
     committees(rows)
+    cleaning(rows)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import ase.io
 import matplotlib.figure
 import numpy as np
 import pytest
+from helpers.calculations import crystal, made_up
 from helpers.paths import STRUCTURES
 from helpers.prepare import contents, copies, prepare, report
 from helpers.processes import mtt
@@ -121,6 +122,23 @@ class TestDataSet:
             assert {frame.info["highest_occupied"] for frame in frames} == {0.0}
         else:
             assert max(frame.info["highest_occupied"] for frame in frames) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), (0.05, 0.9, 200)),
+        (("--smearing", "0.5"), (0.05, 1.5, 200)),
+        (("--smearing", "0.04"), (0.02, 0.12, 500)),
+        (("--smearing", "0.1", "--grid-spacing", "0.1"), (0.1, 0.3, 100)),
+        (("--trust-margin", "0.2", "--extra-targets", "7"), (0.05, 0.2, 7)),
+    ],
+)
+def test_grid_follows_the_smearing(tmp_path, options, expected):
+    ase.io.write(tmp_path / "all.xyz", [made_up(crystal(i), seed=i) for i in range(8)])
+    prepare(tmp_path / "all.xyz", "-o", tmp_path / "dos", *options)
+    spec = TargetSpec.read(tmp_path / "dos" / "grid.json")
+    assert (spec.grid.spacing, spec.trust_margin, spec.extra_targets) == expected
 
 
 class TestTraining:

@@ -1,6 +1,7 @@
 """Make the data set that :mod:`.prepare_arguments` asks for."""
 
 import argparse
+import math
 import sys
 from concurrent.futures import BrokenExecutor
 from dataclasses import replace
@@ -9,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..data.defaults import DEFAULT_REFERENCE, DEFAULT_SMEARING
+from ..data.defaults import (
+    COARSEST,
+    DEFAULT_ALLOWANCE,
+    DEFAULT_REFERENCE,
+    DEFAULT_SMEARING,
+    TRUST_MARGIN,
+)
 from ..data.prepare import training_cost
 from ..data.prepare.find import find_sources, with_projections
 from ..data.prepare.grouping import FAMILY, NONE, split_structures
@@ -26,6 +33,7 @@ from ..data.target_spec import TargetSpec
 from ..data.writers import DATASET_FORMATS
 from ..figures import plot_trusted_ranges
 from ..figures.style import default_settings
+from ..loss.defaults import DEFAULT_SPACING
 from ..utils.atomic import atomic_folder
 from ..utils.text import shorten
 
@@ -216,6 +224,14 @@ def _choose_spec(options: PrepareOptions, index: Index) -> TargetSpec:
     """Make the grid for all structures, and find the electrons of their elements."""
     given = {name: getattr(options, name) for name in GRID_OPTIONS}
     given["reference"] = options.reference or DEFAULT_REFERENCE
+    smearing = options.smearing if options.smearing is not None else DEFAULT_SMEARING
+    if options.spacing is None:
+        given["spacing"] = min(DEFAULT_SPACING, COARSEST * smearing)
+    if options.trust_margin is None:
+        given["trust_margin"] = round(TRUST_MARGIN * smearing, 6)
+    # A spacing that is smaller is refused later.
+    if options.extra_targets is None and given["spacing"] > 1e-4:
+        given["extra_targets"] = math.ceil(DEFAULT_ALLOWANCE / given["spacing"])
     spec = index.spec(**{k: value for k, value in given.items() if value is not None})
     numbers, compositions = index.labels("composition")
     # Many structures have the same composition and electrons.

@@ -5,15 +5,17 @@ import os
 from pathlib import Path
 
 from ..data.defaults import (
+    COARSEST,
+    DEFAULT_ALLOWANCE,
     DEFAULT_REFERENCE,
     DEFAULT_SMEARING,
-    DEFAULT_TRUST_MARGIN,
     FORMATS,
     REFERENCES,
+    TRUST_MARGIN,
 )
 from ..data.prepare.options import PrepareOptions
 from ..data.recipe import MODELS
-from ..loss.defaults import DEFAULT_EXTRA_TARGETS, DEFAULT_SPACING
+from ..loss.defaults import DEFAULT_SPACING
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,8 +81,8 @@ def _add_targets(group: argparse._ArgumentGroup) -> None:
         dest="spacing",
         type=float,
         metavar="EV",
-        help=f"distance between two energies (default {DEFAULT_SPACING}: a sixth of "
-        "the default smearing shows all there is)",
+        help=f"distance between two energies (default {DEFAULT_SPACING} or, if "
+        f"that is less, {COARSEST:g} x the smearing, which shows all there is)",
     )
     add(
         "--energy-range",
@@ -103,16 +105,16 @@ def _add_targets(group: argparse._ArgumentGroup) -> None:
         type=int,
         metavar="COLUMNS",
         help="columns that the prediction has more than the target, along which the "
-        f"loss slides it (default {DEFAULT_EXTRA_TARGETS}: with the default spacing "
-        "10 eV, about as far as energy zeros differ)",
+        f"loss slides it (default {DEFAULT_ALLOWANCE:g} eV: about as far as energy "
+        "zeros differ)",
     )
     add(
         "--trust-margin",
         type=float,
         metavar="EV",
         help="how far below the minimum of the highest band a target is trusted "
-        f"(default {DEFAULT_TRUST_MARGIN}: three times the default smearing, within "
-        "which states that were not computed would count)",
+        f"(default {TRUST_MARGIN:g} x the smearing, within which states that were not "
+        "computed would count)",
     )
     add(
         "--reference",

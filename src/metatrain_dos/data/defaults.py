@@ -3,12 +3,21 @@
 DEFAULT_SMEARING = 0.3
 """Standard deviation of the Gaussian that stands for each eigenvalue, eV."""
 
-DEFAULT_TRUST_MARGIN = 0.9
-"""How far below the end of the computed bands a DOS stops being trusted, eV.
+TRUST_MARGIN = 3.0
+"""How far below the end of the computed bands a DOS stops being trusted, in units of
+the smearing: states that were not computed leak below their energy by no more than
+that."""
 
-Three standard deviations of the default smearing: states that were not computed leak
-below their energy by no more than that.
-"""
+DEFAULT_TRUST_MARGIN = 0.9
+"""The same for the default smearing, eV."""
+
+COARSEST = 0.5
+"""Largest distance between two energies that ``mtt-dos prepare`` chooses, in units of
+the smearing. Errors are at most a few percent larger than on a finer grid
+(``benchmarks/bench_losses.py``)."""
+
+DEFAULT_ALLOWANCE = 10.0
+"""How far the loss can slide the targets of ``mtt-dos prepare``, eV."""
 
 REFERENCES = {
     "raw": "energies as the code printed them",

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from .calculation import Calculation
+from .defaults import TRUST_MARGIN
 from .dos import sum_of_gaussians
 from .grid import EnergyGrid
 from .readers._grids import ROUNDING, mesh_size
@@ -26,8 +27,6 @@ SPACING = 1 / 3
 PRECISION = 1e-2
 # Gaussians have fallen to 1e-5 of their height there, in units of the smearing.
 MARGIN = 5.0
-# As the default for targets, in units of the smearing
-TRUST_MARGIN = 3.0
 # Range that is compared, in units of the smearing: deeper states have no dispersion.
 WIDEST = 3000.0
 # Interpolated states at a time.

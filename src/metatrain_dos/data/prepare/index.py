@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...loss.defaults import DEFAULT_SPACING
 from ..grid import EnergyGrid
 from ..identity import same_structures
 from ..target_spec import EMPTY_MARGIN, TargetSpec
@@ -110,7 +109,7 @@ class Index:
     def spec(
         self,
         *,
-        spacing: float = DEFAULT_SPACING,
+        spacing: float,
         energy_range: tuple[float, float] | None = None,
         **settings: Any,
     ) -> TargetSpec:
