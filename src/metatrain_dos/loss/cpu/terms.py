@@ -125,7 +125,9 @@ def _cumulative(
     last = e.shape[0] - 1
     if last < 2:
         return 0.0
-    _running_sum(e, sums)
+    for i in range(last + 1):
+        c[i] = e[i]  # in float64, for which the sum is compiled anyway
+    _running_sum(c, sums)
     first = e[0]
     for i in range(last + 1):
         integral = sums[i] - 0.5 * (first + e[i])
