@@ -6,7 +6,7 @@ import ase.io
 import numpy as np
 import pytest
 from helpers.calculations import crystal, made_up
-from helpers.dos_files import write_doscar
+from helpers.dos_files import sampled_dos, write_doscar
 from helpers.paths import OUTPUTS
 from helpers.prepare import prepare, report
 
@@ -69,6 +69,44 @@ def test_eigenvalues_of_the_same_structure_win(folder):
     for each in found["duplicates"]:
         assert each["source"].endswith("DOSCAR")
         assert each["same_as"]["source"].endswith("all.xyz")
+
+
+def write_npz(path, calculation, smearing):
+    """Write the DOS of a calculation with a smearing of its own."""
+    energies = np.arange(-40, 40, 0.02)
+    arrays = {
+        "numbers": calculation.atoms.numbers,
+        "positions": calculation.atoms.positions,
+        "cell": calculation.atoms.cell.array,
+        "energies": energies,
+        "dos": sampled_dos(calculation, energies, 0.02, smearing)[0],
+        "smearing": smearing,
+    }
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize("names", ["abc", "acb", "bac", "bca", "cab", "cba"])
+def test_which_of_several_dos(folder, names):
+    """The one that is smeared least, and the later of two that are alike."""
+    calculations = list(read_calculations(folder / "all.xyz"))
+    for name, smearing in zip(names, (0.1, 0.05, 0.2), strict=True):
+        for number, calculation in enumerate(calculations):
+            place = folder / "three" / f"{number}"
+            place.mkdir(parents=True, exist_ok=True)
+            write_npz(place / f"dos-{name}.npz", calculation, smearing)
+    prepare(folder / "three", "-o", folder / "dos", *OPTIONS)
+    found = report(folder / "dos")
+    assert (found["structures"], found["on_a_grid"]) == (3, 3)
+    assert len(found["duplicates"]) == 6
+    kept = {each["same_as"]["source"][-9:] for each in found["duplicates"]}
+    assert kept == {f"dos-{names[1]}.npz"}
+    for place in (folder / "three").iterdir():
+        for file in place.iterdir():
+            write_npz(file, calculations[int(place.name)], 0.1)
+    prepare(folder / "three", "-o", folder / "alike", *OPTIONS)
+    found = report(folder / "alike")
+    kept = {each["same_as"]["source"][-9:] for each in found["duplicates"]}
+    assert kept == {"dos-c.npz"}
 
 
 def test_wider_than_asked_is_left_out(folder, capsys):

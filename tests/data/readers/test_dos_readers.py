@@ -1,7 +1,10 @@
 """Readers of densities of states on a grid, against the eigenvalues behind them."""
 
 import gzip
+import io
 import json
+import tracemalloc
+import zipfile
 
 import ase
 import numpy as np
@@ -441,6 +444,20 @@ def test_json_that_cannot_be_used(tmp_path, calculation):
     assert find_reader(path) is None
 
 
+def test_json_per_volume(tmp_path, calculation):
+    """pymatgen does not write that it has divided by the volume."""
+    content = as_json(calculation)
+    volume = calculation.atoms.get_volume()
+    content["densities"] = {
+        sign: [each / volume for each in dos]
+        for sign, dos in content["densities"].items()
+    }
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"got 0\.102 of 2 atoms, as where pym"):
+        list(read_dos_json(path, smearing=0.1))
+
+
 def write_deepmd(folder, frames, energies, dos):
     """Write a system of deepmd-kit."""
     (folder / "set.000").mkdir(parents=True)
@@ -519,3 +536,47 @@ def test_npz(tmp_path, calculation):
     path.write_bytes(b"PK")
     with pytest.raises(ValueError, match="expected arrays of a density of states"):
         read_dos_npz(path)
+
+
+def header(shape):
+    """Make an array whose header claims a shape, and that has nothing else."""
+    stream = io.BytesIO()
+    array = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, array)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("count", [10**8, 10**13])
+@pytest.mark.parametrize("kind", ["npz", "npz, compressed", "npy"])
+def test_headers_that_claim_too_much(tmp_path, calculation, kind, count):
+    """NumPy reserves the room before it looks for the numbers."""
+    if kind == "npy":
+        path = write_deepmd(tmp_path, [calculation.atoms], None, [np.zeros(9)])
+        (tmp_path / "set.000" / "dos.npy").write_bytes(header((count,)))
+    else:
+        path = tmp_path / "a-dos.npz"
+        rest = b"\0" * (2 * 10**7 if "compressed" in kind else 0)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in ("numbers", "positions", "energies", "dos"):
+                archive.writestr(f"{name}.npy", header((count,)) + rest)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=rf"that fits a file of .* \({count},\)"):
+            list(read_calculations(path, smearing=0.1, energy_range=(0, 1)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5e6
+
+
+def test_npz_of_zeros(tmp_path, calculation):
+    """A small array may be compressed by more than a large one."""
+    energies = np.arange(-200, 200, 0.01)
+    np.savez_compressed(
+        tmp_path / "a-dos.npz",
+        numbers=SILICON.numbers,
+        positions=SILICON.positions,
+        energies=energies,
+        dos=np.where(abs(energies) < 1, 2.0, 0.0),
+    )
+    assert read_dos_npz(tmp_path / "a-dos.npz", 0.1).states.sum() > 3

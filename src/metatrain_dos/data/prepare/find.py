@@ -29,7 +29,7 @@ UNREAD = {
     "*.log*": "log",
     "*.pdos*": "projected DOS",
     "*.dos*": "DOS of another program",
-    "*.bands*": "CASTEP bands",
+    "*.bands*": "bands of another program",
     "Final_KS_eigenvalues*": "FHI-aims eigenvalues",
     "*.castep*": "CASTEP output",
     "*.nc": "netCDF",

@@ -16,6 +16,7 @@ from . import espresso, espresso_text
 from ._ase import calculation_from_ase
 from ._common import head
 from .abinit import read_abinit_gsr
+from .castep import read_castep
 from .cp2k import read_cp2k
 from .dos_arrays import read_deepmd, read_dos_json, read_dos_npz
 from .doscar import read_doscar
@@ -38,6 +39,7 @@ __all__ = [
     "find_reader",
     "read_abinit_gsr",
     "read_calculations",
+    "read_castep",
     "read_cp2k",
     "read_deepmd",
     "read_dos_json",
@@ -112,6 +114,7 @@ READERS = {
         read_steps=read_espresso_text_steps,
     ),
     "CP2K": Reader(("*.out*", "*.log*"), read_cp2k, b"PROGRAM STARTED AT"),
+    "CASTEP": Reader(("*.bands*",), read_castep, b"Number of k-points"),
     # vasprun.xml and vaspout.h5 of the same run have all digits and more checks.
     "VASP text": Reader(
         ("eigenval*",), read_eigenval, unless=("vasprun*.xml*", "vaspout*.h5*")

@@ -1,5 +1,6 @@
 """Units, error messages, checks and structures that several readers share."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ HARTREE = 27.211386245988
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
+# Arrays may be compressed, but those of calculations never by much.
+LARGEST_RATIO = 20
+SMALL = 10_000_000
 
 HEAD = 4096
 """Size of the beginning of a file, by which formats are told apart, bytes."""
@@ -162,6 +166,23 @@ def each_step(
         raise InputError(problems[0] + others)
 
 
+def check_claim(name: str, shape: tuple[int, ...], dtype: np.dtype, size: int) -> None:
+    """
+    Refuse an array whose header claims more than its file can hold.
+
+    :param name: its name, for the error
+    :param shape: shape that the header claims
+    :param dtype: dtype that the header claims
+    :param size: size of the file, bytes
+    :raises InputError: if the array is much larger than the file
+    """
+    if math.prod(shape) * dtype.itemsize > max(LARGEST_RATIO * size, SMALL):
+        raise InputError(
+            f"{name}: expected an array that fits a file of {size} bytes, got shape "
+            f"{shape}; check whether the file is complete"
+        )
+
+
 def labelled(
     atoms: ase.Atoms,
     energy: float | None,
@@ -195,6 +216,16 @@ def maybe(text: str | None) -> float | None:
     """
     text = (text or "").strip()
     return float(text) if NUMBER.fullmatch(text) else None
+
+
+def shown(value: float) -> str:
+    """
+    Show a number in a message.
+
+    :param value: the number, of a run that may have diverged
+    :return: two digits of it, or that it is none
+    """
+    return f"{value:.2g}" if math.isfinite(value) else "no number at all"
 
 
 def rectangular(bands: Sequence[Sequence[Sequence[float] | np.ndarray]]) -> np.ndarray:

@@ -10,10 +10,7 @@ import numpy as np
 
 from ...utils.compressed import open_seekable
 from ..calculation import InputError
-
-
-# Arrays may be compressed, but eigenvalues and positions never by much.
-LARGEST_RATIO = 20
+from ._common import check_claim
 
 
 def read_hdf5(
@@ -52,9 +49,5 @@ def _array(file: Any, name: str, size: int) -> np.ndarray:
     variable = file[name]
     if variable.dtype.kind not in "iufSO":
         raise InputError(f"{name}: expected numbers or text, got {variable.dtype}")
-    if variable.size * variable.dtype.itemsize > LARGEST_RATIO * size:
-        raise InputError(
-            f"{name}: expected an array that fits a file of {size} bytes, got shape "
-            f"{variable.shape}; check whether the file is complete"
-        )
+    check_claim(name, variable.shape, variable.dtype, size)
     return np.asarray(variable[...])

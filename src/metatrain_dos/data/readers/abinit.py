@@ -6,7 +6,7 @@ import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from ..calculation import Calculation, InputError
-from ._common import BOHR, HARTREE, checked, crystal, labelled, reading
+from ._common import BOHR, HARTREE, checked, crystal, labelled, reading, shown
 from ._grids import is_path
 from ._hdf5 import read_hdf5
 
@@ -72,11 +72,11 @@ def _from_gsr(found: dict[str, np.ndarray]) -> Calculation:
             f"kpt: expected a k-point grid, got a list of {len(kpoints)} points along "
             "a path; run ABINIT with kptopt = 1"
         )
-    if abs(found["deltae"]) > LARGEST_CHANGE:
+    if not abs(found["deltae"]) <= LARGEST_CHANGE:  # true also where it is no number
         raise InputError(
             f"deltae: expected a last change of the energy below {LARGEST_CHANGE:g} "
-            f"hartree, got {float(found['deltae']):.2g}; run ABINIT until it finds the "
-            "self-consistent density"
+            f"hartree, got {shown(float(found['deltae']))}; run ABINIT until it finds "
+            "the self-consistent density"
         )
     eigenvalues = HARTREE * found["eigenvalues"]
     spinors = found["number_of_spinor_components"].size

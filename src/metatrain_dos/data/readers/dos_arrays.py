@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import ase
 import numpy as np
@@ -12,12 +12,21 @@ import numpy as np
 from ...utils.compressed import open_text
 from ..calculation import InputError
 from ..gridded_dos import GriddedDOS
-from ._common import check_distances, crystal, reading
+from ._common import check_claim, check_distances, crystal, reading
 from ._dos import electrons_below, smearing_or
 from ._vasp_text import structure
 
 
 __all__ = ["read_deepmd", "read_dos_json", "read_dos_npz"]
+
+# Electrons of an atom: one, but for states that the grid misses or cuts in two.
+FEWEST = 0.9
+
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+"""Version of a file of one array -> function that reads its header."""
 
 
 def read_dos_json(
@@ -90,6 +99,13 @@ def _from_pymatgen(path: Path, content: dict[str, Any], smearing: float) -> Grid
         edges = edges - np.diff(edges).mean() / 2
     electrons = electrons_below(edges, dos.states, dos.fermi_level)
     level = dos.fermi_level
+    below = dos.states.sum(axis=0)[edges[1:] <= (level or edges[-1])].sum()
+    if level is not None and 0 < below < FEWEST * len(atoms):
+        raise InputError(
+            f"densities: expected at least one electron of each atom below the Fermi "
+            f"level, got {below:.3g} of {len(atoms)} atoms, as where pymatgen divides "
+            "by the volume; save the DOS without normalize=True"
+        )
     return GriddedDOS(atoms, edges, dos.states, smearing, level, electrons)
 
 
@@ -164,6 +180,9 @@ def read_dos_npz(path: str | Path, smearing: float | None = None) -> GriddedDOS:
         path.open("rb") as stream,  # NumPy does not close it where it is damaged
         np.load(stream) as arrays,
     ):
+        for name in arrays.zip.namelist():
+            with arrays.zip.open(name) as member:
+                _check_header(member, name, path.stat().st_size)
         missing = {"numbers", "positions", "energies", "dos"} - {*arrays}
         if missing:
             raise InputError(
@@ -192,7 +211,16 @@ def read_dos_npz(path: str | Path, smearing: float | None = None) -> GriddedDOS:
 
 def _load(path: Path) -> np.ndarray:
     """Read one array, without objects of Python."""
+    with path.open("rb") as stream:
+        _check_header(stream, path.name, path.stat().st_size)
     array = np.load(path, allow_pickle=False)
     if not isinstance(array, np.ndarray) or not math.prod(array.shape):
         raise InputError(f"{path.name}: expected numbers, got none; check the file")
     return array
+
+
+def _check_header(stream: IO[bytes], name: str, size: int) -> None:
+    """Refuse an array of which NumPy would reserve more room than any file needs."""
+    version = np.lib.format.read_magic(stream)
+    shape, _, dtype = HEADERS[version](stream)
+    check_claim(name, shape, dtype, size)

@@ -163,8 +163,9 @@ def _check_convergence(root: ElementTree.Element) -> None:
         if steps < limit or error <= threshold:
             return
     if converged != "true":
+        last = "" if error is None else f" (scf_error {error:g})"
         raise InputError(
-            f"convergence_achieved: expected true, got {converged} (scf_error {error});"
+            f"convergence_achieved: expected true, got {converged or 'nothing'}{last};"
             " run pw.x until it finds the self-consistent density"
         )
 

@@ -17,6 +17,7 @@ from ._common import (
     numbers,
     reading,
     rectangular,
+    shown,
 )
 from ._grids import is_path
 from ._vasprun import OPT, SECTIONS, Section, find, read_sections, rows_of
@@ -212,8 +213,8 @@ def _check_convergence(settings: dict[str, str], energies: list[float]) -> None:
     if failed:
         raise InputError(
             f"scstep: expected a last change of the energy of at most EDIFF = "
-            f"{threshold:g} eV, got {changes[-1]:.2g} after all NELM = {limit} steps; "
-            "run VASP until it finds the self-consistent density"
+            f"{threshold:g} eV, got {shown(changes[-1])} after all NELM = {limit} "
+            "steps; run VASP until it finds the self-consistent density"
         )
 
 

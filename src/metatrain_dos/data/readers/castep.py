@@ -1,0 +1,158 @@
+"""Read the eigenvalues that CASTEP writes to ``.bands``."""
+
+import re
+from pathlib import Path
+
+import ase
+import numpy as np
+
+from ...utils.compressed import OPENERS, open_text, plain_name
+from ..calculation import Calculation, InputError
+from ._common import BOHR, HARTREE, checked, crystal, numbers, reading
+
+
+__all__ = ["read_castep"]
+
+NUMBER = r"([-+]?\d*\.\d+)"
+VECTOR = rf"\s+{NUMBER}\s+{NUMBER}\s+{NUMBER}"
+POINT = re.compile(r"^\s*K-point\s+\d+(.*)$", re.MULTILINE)
+CHANNEL = re.compile(r"^\s*Spin component\s+\d+\s*$", re.MULTILINE)
+TABLE = "Fractional coordinates of atoms"
+ATOM = re.compile(rf"^\s*x\s+([A-Z][a-z]?)\S*\s+\d+{VECTOR}", re.MULTILINE)
+BLOCK = re.compile(
+    r"^\s*%BLOCK\s+POSITIONS_(FRAC|ABS)\s*$(.*?)^\s*%ENDBLOCK",
+    re.MULTILINE | re.DOTALL | re.IGNORECASE,
+)
+SITE = re.compile(rf"^\s*([A-Za-z]+)\S*{VECTOR}", re.MULTILINE)
+UNITS = {"": 1.0, "ang": 1.0, "bohr": BOHR, "a0": BOHR, "nm": 10.0}
+NOT_CONVERGED = (
+    "SCF cycles performed but system has not reached the groundstate",
+    "electronic minimisation did not converge",
+)
+
+
+def read_castep(path: str | Path) -> Calculation:
+    """
+    Read ``SEED.bands``, with the atoms of a file beside it.
+
+    They are those of ``SEED.castep``, the last ones after a relaxation; or of
+    ``SEED-out.cell``; or of ``SEED.cell``, unless there was a relaxation.
+
+    :param path: file that CASTEP has written
+    :return: the calculation
+    :raises ValueError: if the files cannot be read, are not complete, have not
+        converged, or have k-points along a path
+    """
+    path = Path(path)
+    kind = "bands of CASTEP beside the .castep or .cell of the same run"
+    with reading(path, kind), open_text(path) as stream:
+        return _from_bands(path, stream.read())
+
+
+def _from_bands(path: Path, text: str) -> Calculation:
+    """Make a calculation from the text of the file."""
+    head, *points = POINT.split(text)
+    lines = head.splitlines()
+    kpoints, channels = (int(line.split()[-1]) for line in lines[:2])
+    electrons, bands, levels = (
+        numbers(re.sub(r"^[^\d-]*(\(.*\))?", "", line), "first lines")
+        for line in lines[2:5]
+    )
+    cell = BOHR * numbers(" ".join(lines[6:9]), "cell").reshape(3, 3)
+    places = numbers(" ".join(points[::2]), "k-points").reshape(-1, 4)
+    values = [
+        [numbers(part, "eigenvalues") for part in CHANNEL.split(each)[1:]]
+        for each in points[1::2]
+    ]
+    sizes = {tuple(len(part) for part in each) for each in values}
+    if len(values) != kpoints or sizes != {tuple(bands)} or channels not in (1, 2):
+        raise InputError(
+            f"eigenvalues: expected {kpoints} k-points with {channels} spin channels "
+            f"of {' and '.join(f'{n:g}' for n in bands)} bands each, got "
+            f"{len(values)} points with other numbers; check whether CASTEP finished"
+        )
+    most = int(bands.min())
+    eigenvalues = HARTREE * np.moveaxis(
+        np.array([[part[:most] for part in each] for each in values]), 1, 0
+    )
+    weights = places[:, 3] * (2 / channels / places[:, 3].sum())
+    level = HARTREE * levels[0] if len(set(levels)) == 1 else None
+    if channels == 1 and level is not None:
+        # A band of spinors holds one electron.
+        count = (weights * (eigenvalues[0] < level).sum(-1)).sum()
+        if abs(count / 2 - electrons.sum()) < abs(count - electrons.sum()):
+            weights = weights / 2
+    counted = weights > 0
+    return checked(
+        Calculation(
+            atoms=_atoms_beside(path, cell),
+            eigenvalues=eigenvalues[:, counted],
+            kpoint_weights=weights[counted],
+            kpoints=places[counted, :3],
+            fermi_level=level,
+            n_electrons=float(electrons.sum()),
+        )
+    )
+
+
+def _atoms_beside(path: Path, cell: np.ndarray) -> ase.Atoms:
+    """Find the atoms that the bands belong to."""
+    seed = plain_name(path)[: -len(".bands")]
+    output = _text_of(path, f"{seed}.castep")
+    if output is not None:
+        if any(mark in output for mark in NOT_CONVERGED):
+            raise InputError(
+                "the SCF cycle: expected one that converged, got none in "
+                f"{seed}.castep; run CASTEP until it finds the ground state"
+            )
+        sites = ATOM.findall(output.rpartition(TABLE)[2].partition("xxx")[0])
+        return _place(sites, f"{seed}.castep", cell)
+    for name in (f"{seed}-out.cell", f"{seed}.cell"):
+        text = _text_of(path, name)
+        if text is None:
+            continue
+        moved = [seed + end for end in (".geom", ".md")]
+        moved = [each for each in moved if path.with_name(each).exists()]
+        if moved and name == f"{seed}.cell":
+            raise InputError(
+                f"structure: expected {seed}.castep, because {moved[0]} says that the "
+                f"atoms have moved, got only {name}; put it beside the bands"
+            )
+        block = BLOCK.search(re.sub(r"[#!].*", "", text))
+        unit = re.match(r"\s*([a-z0]+)\s*\n", block[2] if block else "", re.IGNORECASE)
+        scale = UNITS[unit[1].lower() if unit else ""]
+        in_cell = np.eye(3)
+        if block is not None and block[1].upper() == "ABS":
+            in_cell = scale * np.linalg.inv(cell)
+        return _place(SITE.findall(block[2] if block else ""), name, cell, in_cell)
+    raise InputError(
+        f"structure: expected {seed}.castep or {seed}.cell beside the bands, got "
+        "neither; copy it there"
+    )
+
+
+def _place(
+    sites: list[tuple[str, ...]],
+    name: str,
+    cell: np.ndarray,
+    in_cell: np.ndarray | None = None,
+) -> ase.Atoms:
+    """Make a structure from symbols and coordinates."""
+    if not sites:
+        raise InputError(
+            f"positions: expected the atoms in {name}, got none; check whether the "
+            "file is complete"
+        )
+    places = np.array([xyz for _, *xyz in sites], dtype=np.float64)
+    places = places if in_cell is None else places @ in_cell
+    return crystal([symbol.capitalize() for symbol, *_ in sites], places, cell)
+
+
+def _text_of(path: Path, name: str) -> str | None:
+    """Read another file of the run, compressed or not; ``None`` if there is none."""
+    for ending in ("", *OPENERS):
+        beside = path.with_name(name + ending)
+        if beside.exists():
+            with open_text(beside, "replace") as stream:
+                return stream.read()
+    return None
