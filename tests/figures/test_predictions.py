@@ -7,7 +7,7 @@ from helpers.level_model import write_model
 
 from metatrain_dos.commands.main import main
 from metatrain_dos.figures import plot_predictions
-from metatrain_dos.models.predictor import PredictedDOS
+from metatrain_dos.models.prediction import PredictedDOS
 
 
 ENERGIES = np.linspace(-10.0, 10.0, 201)

@@ -60,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: that of the training run if the model or an options.yaml next to it "
         "tells it, else 1)",
     )
+    parser.add_argument(
+        "--chemiscope",
+        type=Path,
+        metavar="FILE",
+        help="also write structures beside their DOS for the viewer chemiscope: .json "
+        "or .json.gz (needs metatrain-dos[chemiscope])",
+    )
     electrons = parser.add_argument_group("number of electrons")
     electrons.add_argument(
         "--electrons",

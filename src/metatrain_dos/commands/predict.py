@@ -7,6 +7,7 @@ predictions are extrapolations.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ..models.defaults import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE, PARTS, ZEROS
 from ._model_options import add_grid, add_model, run_with_model
@@ -51,6 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also draw the predictions: one structure, the first 16 in a grid, or the "
         "mean with its error; its ending gives the format: .png, .svg or .pdf",
+    )
+    parser.add_argument(
+        "--chemiscope",
+        type=Path,
+        metavar="FILE",
+        help="also write structures beside their DOS for the viewer chemiscope: .json "
+        "or .json.gz (needs metatrain-dos[chemiscope])",
     )
     parser.add_argument(
         "--mean",
@@ -135,21 +143,35 @@ def run(arguments: argparse.Namespace) -> None:
     :param arguments: parsed arguments
     """
     # Here, not above: `mtt-dos --help` should not wait for torch.
+    from ..figures.chemiscope_file import refuse_chemiscope_file, write_predictions
+    from ..figures.predictions import PredictionFigure
     from ..models.predict import predict
 
     options = vars(arguments) | {}
     for name in ("command", "run"):
         options.pop(name, None)
-    file = options.pop("figure")
+    file, chemiscope = options.pop("figure"), options.pop("chemiscope")
+    zero = options["zero"]
 
     def work() -> list[str]:
-        if file is None:
-            return predict(**options)
-        from ..figures.predictions import PredictionFigure
+        figure = None if file is None else PredictionFigure(file, zero)
+        if chemiscope is not None:
+            refuse_chemiscope_file(chemiscope)
+        kept = []
 
-        figure = PredictionFigure(file, options["zero"])
-        lines = predict(**options, on_prediction=figure.add)
-        figure.write()
-        return [*lines, f"figure: {file}"]
+        def keep(*prediction: Any) -> None:
+            if figure is not None:
+                figure.add(*prediction)
+            if chemiscope is not None:
+                kept.append(prediction)
+
+        lines = predict(**options, on_prediction=keep)
+        if figure is not None:
+            figure.write()
+            lines.append(f"figure: {file}")
+        if chemiscope is not None:
+            write_predictions(chemiscope, kept, zero)
+            lines.append(f"chemiscope: {chemiscope}")
+        return lines
 
     run_with_model("predict", work)

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import ase
 import numpy as np
 
+from ..models.prediction import PredictedDOS
 from .style import COMPUTED, PREDICTED, default_settings, remove_spines
 
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from ..models.predictor import PredictedDOS  # needs torch
 
 
 MOST_PANELS = 16
@@ -30,7 +29,7 @@ FIRST_STATES = 0.01
 
 
 def plot_predictions(
-    predictions: Sequence["PredictedDOS"],
+    predictions: Sequence[PredictedDOS],
     titles: Sequence[str],
     *,
     zero: str = "",
@@ -91,7 +90,7 @@ class PredictionFigure:
         self._titles: list[str] = []
         self._total = 0
 
-    def add(self, atoms: ase.Atoms, predicted: "PredictedDOS") -> None:
+    def add(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
         """
         Keep a prediction if it has a panel.
 
@@ -114,7 +113,7 @@ class PredictionFigure:
             figure.savefig(self._path, dpi=150)
 
 
-def _draw(panel: Any, predicted: "PredictedDOS") -> None:
+def _draw(panel: Any, predicted: PredictedDOS) -> None:
     """Draw one DOS."""
     energies, dos, numbers = predicted.dos_energies, predicted.dos, predicted.numbers
     for spread in predicted.curves.values():

@@ -23,6 +23,7 @@ from ..models.model import DOSModel
 from ..models.selection import Selection
 from ..utils.atomic import atomic_folder
 from ..utils.progress import progress
+from .chemiscope_file import refuse_chemiscope_file, write_comparison
 from .report_figures import draw
 from .report_page import change_rows, format_number, render_page, summary_rows
 from .style import default_settings
@@ -42,6 +43,7 @@ def evaluate(
     *,
     structures: Collection[int] = (),
     compare_with: Path | None = None,
+    chemiscope: Path | None = None,
     electrons: str | float | None = None,
     valences: str | None = None,
     tail_weight: float | None = None,
@@ -59,6 +61,7 @@ def evaluate(
     :param output: folder of the report
     :param structures: structures to draw in any case
     :param compare_with: earlier report on the same data, to compare with
+    :param chemiscope: file for the viewer chemiscope, to write all rows to, too
     :param electrons: number of electrons, or where to find it, as
         :func:`~metatrain_dos.models.electrons.electron_counter` takes it
     :param valences: electrons of each element, instead; those of the ``grid.json``
@@ -73,6 +76,8 @@ def evaluate(
     :return: lines for the terminal
     :raises ValueError: if model and data do not fit, or the folder is not free
     """
+    if chemiscope is not None:
+        refuse_chemiscope_file(chemiscope)
     with atomic_folder(output, is_replaceable=_is_report) as folder:
         members = [
             DOSModel.load(file, target=target, device=device, extensions=extensions)
@@ -107,8 +112,11 @@ def evaluate(
             ErrorTable(loss and loss.model_copy(update={"tail_weight": tail_weight})),
             Selection(structures),
         )
+        kept = []
         with progress("evaluate", "structure") as bar:
             for batch in batches:
+                if chemiscope is not None:
+                    kept.append(batch)
                 table.add(batch)
                 selection.add(batch)
                 bar.update(len({row_id[:2] for row_id in batch.row_ids}))
@@ -165,12 +173,15 @@ def evaluate(
             "changes": {name: change._asdict() for name, change in changes.items()},
         }
         table.write_json(folder / JSON, head)
+    if chemiscope is not None:
+        write_comparison(chemiscope, kept, table, spec.grid.energies)
     return [
         *(f"{name.replace('_', ' '):<12}{text}" for name, text in facts.items()),
         "",
         *_summary(table, materials, changes),
         "",
         *warnings,
+        *([] if chemiscope is None else [f"chemiscope: {chemiscope}"]),
         f"report: {output / PAGE}",
     ]
 

@@ -9,7 +9,8 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
 from .model import DOSModel
-from .predictor import LEVELS, DOSPredictor
+from .prediction import LEVELS
+from .predictor import DOSPredictor
 
 
 class DOSCalculator(Calculator):
@@ -24,7 +25,7 @@ class DOSCalculator(Calculator):
 
     Its properties, and the keys of its ``results``, are ``dos_energies`` (eV), ``dos``
     (states/eV), ``states`` and the numbers of
-    :class:`~metatrain_dos.models.predictor.PredictedDOS`: ``electrons``,
+    :class:`~metatrain_dos.models.prediction.PredictedDOS`: ``electrons``,
     ``fermi_level``, ``gap`` and others, ``heat_capacity_300K`` and the like with
     ``temperatures=[300]``, ``gap_std`` and ``dos_std`` of a committee. With ``parts``,
     ``parts`` is a mapping from atoms or elements to their DOS. It has no potential

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..data.calculation import INFO_KEYS
 from ..utils.atomic import atomic_file
-from .predictor import PredictedDOS
+from .prediction import PredictedDOS
 
 
 # Decimals in text of eV, states/eV and eV/K; far below any model's error.

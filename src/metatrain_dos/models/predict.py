@@ -18,7 +18,8 @@ from .defaults import ZEROS
 from .electrons import INFO_KEY, refuse_more_lines
 from .model import DEFAULT_BATCH_SIZE, MODEL_SUFFIXES, DOSModel
 from .output import open_output
-from .predictor import DOSPredictor, PredictedDOS
+from .prediction import PredictedDOS
+from .predictor import DOSPredictor
 
 
 # Structures that are listed on the terminal.
