@@ -13,7 +13,7 @@ from ..models.comparison import Batch
 from ..models.error_columns import COLUMNS
 from ..models.error_table import ErrorTable
 from ..models.prediction import PredictedDOS, unit_of
-from .predictions import FIRST_STATES, ZERO_LABELS
+from .predictions import ZERO_LABELS
 
 
 ENDINGS = (".json", ".json.gz")
@@ -21,9 +21,6 @@ ENDINGS = (".json", ".json.gz")
 
 # Decimals of a DOS in text, which is most of a file.
 DECIMALS = 4
-
-# In front of the first states, eV.
-MARGIN = 1.5
 
 
 def refuse_chemiscope_file(path: Path) -> None:
@@ -135,11 +132,8 @@ def write_comparison(
 
 def _common_axis(found: Sequence[PredictedDOS]) -> np.ndarray:
     """Choose energies that all predictions reach, from shortly below the first."""
-    starts = [
-        each.dos_energies[np.argmax(each.dos > FIRST_STATES * each.dos.max())]
-        for each in found
-    ]
-    start, end = min(starts) - MARGIN, min(each.dos_energies[-1] for each in found)
+    start = min(each.first_energy for each in found)
+    end = min(each.dos_energies[-1] for each in found)
     step = found[0].dos_energies[1] - found[0].dos_energies[0]
     return start + step * np.arange(max(int((end - start) / step), 1) + 1)
 

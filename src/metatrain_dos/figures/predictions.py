@@ -24,9 +24,6 @@ ENDINGS = (".pdf", ".png", ".svg")
 ZERO_LABELS = {"fermi": "Fermi level", "vbm": "highest occupied", "axis": ""}
 """Zero of the energies -> name on the axis."""
 
-# Of the DOS, as a fraction of its maximum, where a panel begins.
-FIRST_STATES = 0.01
-
 
 def plot_predictions(
     predictions: Sequence[PredictedDOS],
@@ -136,7 +133,5 @@ def _draw(panel: Any, predicted: PredictedDOS) -> None:
         )
     elif not np.isnan(level := numbers.get("fermi_level", np.nan)):
         panel.axvline(level, color="black", lw=0.6, ls=":")
-    states = energies[dos > FIRST_STATES * dos.max()]
-    if len(states):
-        panel.set_xlim(states[0] - 1.5, energies[-1])
+    panel.set_xlim(predicted.first_energy, energies[-1])
     panel.set_ylim(0.0, 1.15 * max(float(dos.max()), 1e-3))

@@ -87,6 +87,7 @@ class DOSCalculator(Calculator):
         ((_, predicted),) = self._predictor.predict(structures)
         if predicted.problem:
             raise ValueError(predicted.problem)
+        self._predicted = predicted
         self.results = {
             "dos_energies": predicted.dos_energies,
             "dos": predicted.dos,
@@ -96,6 +97,10 @@ class DOSCalculator(Calculator):
         }
         if predicted.parts:
             self.results["parts"] = predicted.parts
+
+    def _repr_html_(self) -> str | None:
+        """Show the last results in a notebook."""
+        return self._predicted._repr_html_() if self.results else None
 
     def check_state(self, atoms: ase.Atoms, tol: float = 1e-15) -> list[str]:
         """Compare the number of electrons in the info, too, which ASE does not."""

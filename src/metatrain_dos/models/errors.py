@@ -16,6 +16,7 @@ from ..loss.alignment import best_shift, window
 from ..loss.atoms import join_atoms
 from ..loss.checks import check_inputs
 from ..loss.terms import TERMS
+from .notebook import html_table
 from .tensors import as_tensor, rows_like, without_padding
 
 
@@ -148,6 +149,18 @@ class AlignedDOS:
             steps = _integrals(trusted, self.grid_spacing)
             both.append(np.concatenate([np.zeros_like(trusted[..., :1]), steps], -1))
         return both[0], both[1]
+
+    def _repr_html_(self) -> str:
+        """Show the errors of the samples in a notebook."""
+        return html_table(
+            [
+                ("rmse", self.rmse, "states/eV"),
+                ("relative_rmse", self.relative_rmse, ""),
+                ("cumulative_rmse", self.cumulative_rmse, "states"),
+                ("wasserstein", self.wasserstein, "eV"),
+                ("shift_energy", self.shift_energy, "eV"),
+            ]
+        )
 
     @staticmethod
     def _mean(values: np.ndarray, mask: np.ndarray) -> np.ndarray:

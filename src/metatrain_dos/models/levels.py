@@ -19,6 +19,7 @@ from .integrated_dos import (
     states_below,
 )
 from .noise import CONFIDENCE, count_states, is_even, sharpened, smoothed, white_noise
+from .notebook import html_table
 
 
 __all__ = ["BandEdges", "band_edges", "cumulative_dos", "fermi_level", "states_below"]
@@ -57,6 +58,13 @@ class BandEdges:
     def gap(self) -> np.ndarray:
         """Distance between the edges, ``(...)``, eV."""
         return self.lowest_unoccupied - self.highest_occupied
+
+    def _repr_html_(self) -> str:
+        """Show the levels in a notebook."""
+        return html_table(
+            (name, value, "eV")
+            for name, value in {**vars(self), "gap": self.gap}.items()
+        )
 
 
 def fermi_level(

@@ -2,8 +2,11 @@
 
 import re
 from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
+
+from .notebook import draw_dos, html_table
 
 
 LEVELS = (
@@ -16,6 +19,10 @@ LEVELS = (
     "axis_zero",
 )
 """Numbers of every structure, next to its DOS."""
+
+# Of the DOS, as a fraction of its maximum, where a figure begins, and by how much more.
+FIRST_STATES = 0.01
+MARGIN = 1.5
 
 # Names that begin with this are in units other than eV.
 UNITS = {
@@ -69,6 +76,34 @@ class PredictedDOS:
         if not name.startswith("_") and name in self.__dict__.get("numbers", {}):
             return self.numbers[name]
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+    @property
+    def first_energy(self) -> float:
+        """Energy shortly below the first states, where a figure begins, eV."""
+        first = np.argmax(self.dos > FIRST_STATES * self.dos.max())
+        return float(max(self.dos_energies[first] - MARGIN, self.dos_energies[0]))
+
+    def _repr_html_(self) -> str:
+        """Show the DOS and its numbers in a notebook."""
+        rows = []
+        for name, value in self.numbers.items():
+            text = f"{value:.5g}"
+            for ending, kind in (("error", ""), ("std", " over the committee")):
+                other = self.numbers.get(f"{name}_{ending}")
+                text += "" if other is None else f" ± {other:.2g}{kind}"
+            if not name.endswith(("_std", "_error")):
+                rows.append((name, text, unit_of(name)))
+        edges = ("highest_occupied", "lowest_unoccupied")
+        lower, upper = (self.numbers.get(name, np.nan) for name in edges)
+        drawing = draw_dos(
+            self.dos_energies,
+            self.dos,
+            start=self.first_energy,
+            spread=next(iter(self.curves.values()), None),
+            levels=(lower, upper) if upper >= lower else None,
+        )
+        problem = f"<p>{escape(self.problem)}</p>" if self.problem else ""
+        return drawing + problem + html_table(rows)
 
 
 def unit_of(name: str) -> str:

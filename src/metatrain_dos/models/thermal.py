@@ -32,6 +32,8 @@ from scipy.special import entr, expit
 from .integrated_dos import REACH, IntegratedDOS, as_array, integrate
 from .levels import DEFAULT_THRESHOLD, fermi_level
 from .noise import count_states
+from .notebook import html_table
+from .prediction import unit_of
 
 
 __all__ = [
@@ -62,6 +64,12 @@ class ThermalProperties:
     entropy: np.ndarray
     free_energy: np.ndarray
     heat_capacity: np.ndarray
+
+    def _repr_html_(self) -> str:
+        """Show the properties in a notebook."""
+        return html_table(
+            (name, value, unit_of(name)) for name, value in vars(self).items()
+        )
 
 
 def thermal_properties(
