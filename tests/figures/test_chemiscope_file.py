@@ -12,7 +12,9 @@ from ase.build import molecule
 from helpers.level_model import CHOICES, write_model
 
 from metatrain_dos.commands.main import main
+from metatrain_dos.figures.chemiscope_file import write_predictions
 from metatrain_dos.models.model import DOSModel
+from metatrain_dos.models.prediction import PredictedDOS
 
 
 @pytest.fixture
@@ -73,6 +75,17 @@ def test_predictions(folder, zero, capsys):
             np.testing.assert_array_equal(properties[name]["values"], written[name])
     assert properties["gap"]["units"] == "eV"
     assert "units" not in properties["electrons"]
+
+
+def test_there_are_no_states_before_an_axis_begins(tmp_path):
+    energies, flat = np.arange(-5.0, 5.0), np.ones(10)
+    long, short = (
+        PredictedDOS(energies[i:], flat[i:], flat[i:].cumsum(), {}) for i in (0, 4)
+    )
+    path = tmp_path / "dos.json"
+    write_predictions(path, [(Atoms("H"), long), (Atoms("C"), short)], "axis")
+    properties, _ = load(str(path))
+    assert properties["DOS"]["values"] == [[1.0] * 10, [0.0] * 4 + [1.0] * 6]
 
 
 def test_thermal_quantities_have_their_units(folder):
