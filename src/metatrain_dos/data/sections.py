@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from .options_file import Keys, OptionsFile, dotted
+from .readers.extxyz import read_structures
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +80,21 @@ def read_sections(options: OptionsFile, name: str) -> list[Section]:
     for position, config in enumerate(configs):
         entries = [config["systems"], *(config.get("targets") or {}).values()]
         entries += (config.get("extra_data") or {}).values()
-        is_beside = False
+        is_beside, chosen = False, None
         for entry in entries:
-            path = located(entry["read_from"], options.path.parent)
-            is_beside |= path != Path(entry["read_from"])
+            name, index = entry["read_from"], None
+            if entry["reader"]:  # without which metatrain takes the index for a suffix
+                name, index = split_index(name, options.path.parent)
+            path = located(name, options.path.parent)
+            is_beside |= path != Path(name)
             entry["read_from"] = str(path)
+            if entry is config["systems"]:
+                chosen = find_frames(path, index)
         indices = _read_indices(config.get("indices"), options.path.parent)
+        if chosen is not None:
+            # metatrain counts those that ASE has chosen
+            within = range(len(chosen)) if indices is None else indices
+            indices = frozenset(chosen[i] for i in within if i < len(chosen))
         keys: Keys = (name, position) if isinstance(content, list) else (name,)
         sections.append(Section(keys, config, indices, is_beside))
     return sections
@@ -101,6 +111,48 @@ def located(file: str, folder: Path) -> Path:
     path = Path(file)
     beside = folder / path
     return beside if not path.exists() and beside.exists() else path
+
+
+def split_index(file: str, folder: Path = Path()) -> tuple[str, int | slice | None]:
+    """
+    Split the index of ASE from the name of a file, as in ``md.xyz@::10``.
+
+    :param file: path, with or without an index
+    :param folder: where the file may be, too
+    :return: path, and the index; ``None`` without one, or if a file has such a name
+    """
+    from ase.io.formats import parse_filename
+
+    if "@" not in file or located(file, folder).exists():
+        return file, None
+    return parse_filename(file)
+
+
+def find_frames(file: Path, index: int | slice | None) -> list[int] | None:
+    """
+    Find the positions of frames that an index of ASE chooses.
+
+    :param file: extended XYZ
+    :param index: index of ASE
+    :return: positions, ``None`` without an index
+    :raises ValueError: if the file is another one, or has no such frame
+    """
+    if index is None or not file.exists():
+        return None
+    if file.suffix not in (".xyz", ".extxyz"):
+        raise ValueError(
+            f"data: expected extended XYZ in front of an index, got {file}; leave the "
+            "index out"
+        )
+    positions = range(sum(1 for _ in read_structures(file, whole=False)))
+    try:
+        chosen = positions[index]
+    except IndexError:
+        raise ValueError(
+            f"data: expected an index below the {len(positions)} structures of {file}, "
+            f"got {index}; choose another one"
+        ) from None
+    return [chosen] if isinstance(chosen, int) else list(chosen)
 
 
 def _read_indices(indices: Any, folder: Path) -> frozenset[int] | None:

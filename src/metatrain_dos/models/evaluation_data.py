@@ -11,7 +11,7 @@ import numpy as np
 from ..data.dataset import target_key
 from ..data.options_file import OptionsFile
 from ..data.readers.extxyz import read_structures
-from ..data.sections import Section, read_sections
+from ..data.sections import Section, find_frames, read_sections, split_index
 from ..data.target_spec import TargetSpec
 from ..utils.files import refuse_special_file
 from ..utils.text import shorten
@@ -21,18 +21,22 @@ def find_data(data: Path, target: str) -> list[Section]:
     """
     Find the data sets at a path.
 
-    :param data: a file that ``mtt-dos prepare`` writes, in any of its formats; an
-        options file, or the folder that it is in, for its ``test_set``
+    :param data: a file that ``mtt-dos prepare`` writes, in any of its formats, XYZ
+        with or without an index of ASE (``test.xyz@:10``); an options file, or the
+        folder that it is in, for its ``test_set``
     :param target: name of the target
     :return: data sets, each with the target
     :raises ValueError: if there is none, or the target is missing
     """
+    name, index = split_index(str(data))
+    data = Path(name)
     if not data.exists():
         raise ValueError(
             f"data: expected a data set or an options file, but {data} does not exist; "
             "check the path"
         )
     refuse_special_file(data)
+    chosen = find_frames(data, index)
     if data.suffix in (".yaml", ".yml"):
         return _test_sets(data, target)
     if data.is_dir() and not (data / "ns.npy").exists():
@@ -57,7 +61,8 @@ def find_data(data: Path, target: str) -> list[Section]:
     }
     if has_mask:
         config["extra_data"] = {f"{target}_mask": {"key": f"{key}_mask", **entry}}
-    return [Section((data.name,), config)]
+    indices = None if chosen is None else frozenset(chosen)
+    return [Section((data.name,), config, indices)]
 
 
 def _test_sets(file: Path, target: str) -> list[Section]:
