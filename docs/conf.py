@@ -15,6 +15,7 @@ sys.path.insert(0, str(DOCS))
 import draw_predicting  # noqa: E402
 import draw_theory  # noqa: E402
 import elsewhere  # noqa: E402
+import notebooks  # noqa: E402
 
 import metatrain_dos  # noqa: E402
 from metatrain_dos.loss.options import MaskedDOSHypers  # noqa: E402
@@ -82,6 +83,8 @@ shutil.copytree(
     ignore=shutil.ignore_patterns("README.md", "generate.py", "work", "__pycache__"),
     dirs_exist_ok=True,
 )
+for notebook in EXAMPLES.glob("*.ipynb"):
+    notebooks.write_script(notebook)
 
 sphinx_gallery_conf = {
     "examples_dirs": str(EXAMPLES),
@@ -96,6 +99,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "min_reported_time": 1e9,
     "image_scrapers": ("saved_figures",),
+    "capture_repr": ("_repr_html_",),
 }
 
 html_theme = "furo"

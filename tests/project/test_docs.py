@@ -1,7 +1,10 @@
 """The package does what its documentation shows."""
 
 import argparse
+import ast
+import json
 import re
+import shutil
 import sys
 
 import pytest
@@ -259,6 +262,30 @@ def test_the_table_of_terms_is_complete():
         for term in TERMS
     ]
     assert "\n".join(rows) in text
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    sorted((PROJECT / "examples").glob("*.ipynb")),
+    ids=lambda path: path.stem,
+)
+def test_notebooks_become_scripts(notebook, tmp_path, monkeypatch):
+    """The build of the site runs the scripts; nobody should read old results."""
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
+    shutil.copy(notebook, tmp_path)
+    monkeypatch.syspath_prepend(PROJECT / "docs")
+    import notebooks
+
+    notebooks.write_script(tmp_path / notebook.name)
+    script = (tmp_path / notebook.name).with_suffix(".py").read_text("utf-8")
+    tree = ast.parse(script)
+    title, line, _ = ast.get_docstring(tree).split("\n", 2)
+    assert line == "=" * len(title)
+    assert script.count("\n# %%\n") == len(cells) - len(code) - 1
+    lines = [x for cell in code for x in ast.parse("".join(cell["source"])).body]
+    assert [ast.dump(x) for x in tree.body[1:]] == [ast.dump(x) for x in lines]
 
 
 def test_links_inside_lead_somewhere():

@@ -82,11 +82,11 @@ def read_sections(options: OptionsFile, name: str) -> list[Section]:
         entries += (config.get("extra_data") or {}).values()
         is_beside, chosen = False, None
         for entry in entries:
-            name, index = entry["read_from"], None
-            if entry["reader"]:  # without which metatrain takes the index for a suffix
-                name, index = split_index(name, options.path.parent)
-            path = located(name, options.path.parent)
-            is_beside |= path != Path(name)
+            file, index = entry["read_from"], None
+            if entry.get("reader"):  # else metatrain takes an index for a suffix
+                file, index = split_index(file, options.path.parent)
+            path = located(file, options.path.parent)
+            is_beside |= path != Path(file)
             entry["read_from"] = str(path)
             if entry is config["systems"]:
                 chosen = find_frames(path, index)
