@@ -272,6 +272,90 @@ class TestReport:
         assert list(tmp_path.iterdir()) == []
 
 
+class TestSpinChannels:
+    """In the columns of one target, with one shift for both."""
+
+    @pytest.fixture
+    def evaluate(self, tmp_path, monkeypatch):
+        """Evaluate models of channels; return rows and overall numbers."""
+        monkeypatch.chdir(tmp_path)
+
+        def evaluate(*splittings, padded=True):
+            """Compare models with some splittings with targets with that of 1 eV."""
+            names = [f"{i}.pt" for i in range(len(splittings))]
+            write_model(tmp_path, "target.pt", splitting=1.0)
+            for name, splitting in zip(names, splittings, strict=True):
+                write_model(tmp_path, name, moved=-0.5, splitting=splitting)
+            frames = [ase.Atoms("C"), ase.Atoms("Na2", [[0, 0, 0], [0, 0, 9]])]
+            extra, width = CHOICES.extra_targets, CHOICES.columns
+            keep = np.tile(np.arange(width) >= extra, 2)
+            rows = DOSModel.load("target.pt").predict(frames)
+            for atoms, row, electrons in zip(frames, rows, (4, 2), strict=True):
+                atoms.info = {
+                    "dos": row if padded else row[keep],
+                    "dos_mask": keep if padded else keep[keep],
+                    "n_electrons": electrons,
+                }
+            ase.io.write("test.xyz", frames)
+            main(["evaluate", *names, "test.xyz", "-o", "report"])
+            content = json.loads((tmp_path / "report" / "errors.json").read_text())
+            return content["rows"], content["overall"]
+
+        return evaluate
+
+    @pytest.mark.parametrize("padded", [True, False])
+    def test_one_shift_for_both(self, evaluate, padded):
+        for row in evaluate(1.0, padded=padded)[0]:
+            # moved by -0.5 eV, and found again; the model is in double precision
+            assert row["shift"] == pytest.approx(1.5)
+            for name in ("rmse_per_atom", "rmse_up_per_atom", "rmse_down_per_atom"):
+                assert row[name] < 1e-3
+            assert row["fermi_level_error"] == pytest.approx(0.0, abs=1e-3)
+
+    def test_the_splitting_counts(self, evaluate):
+        """Two shifts would make up for it, and so would the sum of its halves."""
+        frames, _ = evaluate(0.4)
+        axis = CHOICES.grid
+        for row, (levels, electrons) in zip(
+            frames, (LEVELS[6], LEVELS[11]), strict=True
+        ):
+            up, down = (
+                np.array(
+                    [
+                        density_of_states(
+                            np.reshape(levels, (-1, 1)) + sign * 0.5 * splitting,
+                            np.array(electrons) / 2,
+                            axis,
+                            CHOICES.smearing,
+                        )
+                        for splitting in (0.4, 1.0)
+                    ]
+                )
+                for sign in (-1, 1)
+            )
+            for name, (predicted, computed) in (
+                ("rmse_up_per_atom", up),
+                ("rmse_down_per_atom", down),
+                ("rmse_per_atom", up + down),
+            ):
+                expected = np.sqrt(np.mean((predicted - computed) ** 2))
+                assert row[name] == pytest.approx(expected, rel=0.02), name
+
+    def test_a_committee(self, evaluate):
+        rows, overall = evaluate(1.0, 1.2)
+        for row in rows:
+            assert row["spread_per_atom"] > 0
+        assert overall["error_to_spread"] is not None
+
+    def test_padding_of_the_second_channel(self, evaluate):
+        evaluate(1.0)
+        frames = ase.io.read("test.xyz", ":")
+        frames[1].info["dos_mask"][CHOICES.columns] = True
+        ase.io.write("test.xyz", frames)
+        with pytest.raises(SystemExit, match="structure 1: expected 40 columns of pad"):
+            main(["evaluate", "0.pt", "test.xyz", "-o", "report"])
+
+
 class TestLevels:
     """Of a model whose levels are known, which needs no training."""
 
@@ -373,7 +457,7 @@ class TestMistakes:
 
         def refused(data, *options):
             arguments = [trained[0] / "model.pt", data, "-o", tmp_path / "report"]
-            grid = [] if options else ["--grid", trained[0]]
+            grid = [] if options else ["--like", trained[0]]
             with pytest.raises(SystemExit) as caught:
                 main(["evaluate", *map(str, [*arguments, *grid, *options])])
             assert str(caught.value).startswith("mtt-dos evaluate: ")

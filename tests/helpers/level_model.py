@@ -1,5 +1,6 @@
 """A model whose levels are known, which needs no training."""
 
+from dataclasses import replace
 from typing import Dict, List, Optional  # noqa: UP035
 
 import numpy as np
@@ -59,18 +60,34 @@ class Levels(torch.nn.Module):
         return {"mtt::dos": TensorMap(key, [block])}
 
 
-def write_model(folder, name="model.pt", *, moved=0.0, stretched=1.0, kind="system"):
-    """Export the model, with its grid next to it; levels are stretched, then moved."""
+def write_model(
+    folder,
+    name="model.pt",
+    *,
+    moved=0.0,
+    stretched=1.0,
+    kind="system",
+    splitting=None,
+):
+    """
+    Export the model, with its grid next to it; levels are stretched, then moved.
+
+    With a splitting, half of them is in each of two spin channels, that far apart.
+    """
     axis = EnergyGrid(CHOICES.energies[0], CHOICES.grid.spacing, CHOICES.columns)
-    rows = torch.zeros(12, axis.size, dtype=torch.float64)
+    spins = [0.0] if splitting is None else [-0.5 * splitting, 0.5 * splitting]
+    rows = torch.zeros(12, len(spins) * axis.size, dtype=torch.float64)
     for number, (energies, electrons) in LEVELS.items():
-        dos = density_of_states(
-            moved + stretched * np.reshape(energies, (-1, 1)),
-            np.array(electrons),
-            axis,
-            CHOICES.smearing,
-        )
-        rows[number] = torch.tensor(dos)
+        dos = [
+            density_of_states(
+                spin + moved + stretched * np.reshape(energies, (-1, 1)),
+                np.array(electrons) / len(spins),
+                axis,
+                CHOICES.smearing,
+            )
+            for spin in spins
+        ]
+        rows[number] = torch.tensor(np.concatenate(dos))
     capabilities = ModelCapabilities(
         outputs={"mtt::dos": ModelOutput(unit="", sample_kind=kind)},
         atomic_types=list(LEVELS),
@@ -87,4 +104,5 @@ def write_model(folder, name="model.pt", *, moved=0.0, stretched=1.0, kind="syst
     torch.ops.loaded_libraries = {name for name in loaded if "metat" in name}
     model.save(str(folder / name))
     torch.ops.loaded_libraries = loaded
-    CHOICES.write(folder / "grid.json")
+    spec = replace(CHOICES, spin_resolved=splitting is not None)
+    spec.write(folder / "grid.json")

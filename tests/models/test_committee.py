@@ -70,6 +70,23 @@ def test_nothing_is_known_where_nothing_is_trusted():
     np.testing.assert_array_equal(np.isnan(spread), [False, True, *[False] * 3])
 
 
+def test_the_spread_is_that_of_the_sum_over_components():
+    """Members that differ only in the share of each spin agree on the DOS."""
+    target, mask = targets(np.random.default_rng(3))
+    both, masks = np.stack([target, target], 1), np.stack([mask, mask], 1)
+    up = np.array([[[1.1], [0.9]]])
+    members = [factors * np.pad(both, [(0, 0), (0, 0), (4, 8)]) for factors in (up, up)]
+    members[1] = members[1][:, [1, 0]]
+    aligned, spread = align_committee(members, both, masks, grid_spacing=SPACING)
+    assert aligned.predictions.shape == both.shape
+    # of sums of 2 +- 0, where each channel has 1 +- 0.14
+    np.testing.assert_allclose(spread, 0.0, atol=1e-12)
+    np.testing.assert_allclose(aligned.summed().predictions, 2 * target, atol=1e-12)
+    masks[0, 0] = False
+    aligned = align(members[0], both, masks, grid_spacing=SPACING)
+    assert not aligned.summed().mask[0].any() and aligned.summed().mask[1].any()
+
+
 def test_calibration():
     spread = np.array([1.0, 2.0, 3.0, 4.0, np.nan])
     errors = np.array([2.0, 4.0, 6.0, 8.0, 7.0])

@@ -48,6 +48,7 @@ def add_grid(group: argparse._ArgumentGroup) -> None:
     """
     group.add_argument(
         "--grid",
+        "--like",  # as in `prepare`
         type=Path,
         metavar="FILE",
         help="grid.json of the data set that the model was trained on, or pet-mad-dos "

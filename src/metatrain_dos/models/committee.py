@@ -21,9 +21,9 @@ def align_committee(
     :param targets: as :func:`~metatrain_dos.models.errors.align` takes them
     :param mask: the same
     :param options: further keywords of that function
-    :return: the aligned mean, and the standard deviation over the members, its root
-        mean square over the trusted range, ``(samples,)``, states/eV; NaN for an
-        all-false mask, or a single member
+    :return: the aligned mean, and the standard deviation over the members, summed over
+        components, its root mean square over the trusted range, ``(samples,)``,
+        states/eV; NaN for an all-false mask, or a single member
     """
     moved = [members[0]]
     if len(members) > 1:
@@ -38,9 +38,13 @@ def align_committee(
     if len(members) == 1:
         return aligned, np.full(len(members[0]), np.nan)
     at = _as_column(aligned.shift, members[0]) + np.arange(aligned.targets.shape[-1])
-    variance = np.take_along_axis(np.var(moved, 0, ddof=1), at, -1)
-    sums = np.where(aligned.mask, variance, 0.0).reshape(len(at), -1).sum(-1)
-    points = aligned.mask.reshape(len(at), -1).sum(-1)
+    windows = np.array([np.take_along_axis(each, at, -1) for each in moved])
+    # Of the sum over components, as a DOS is that of all spins.
+    components = tuple(range(2, windows.ndim - 1))
+    variance = np.var(windows.sum(components), 0, ddof=1)
+    mask = aligned.summed().mask
+    points = mask.sum(-1)
+    sums = np.where(mask, variance, 0.0).sum(-1)
     return aligned, np.sqrt(sums / np.where(points > 0, points, np.nan))
 
 

@@ -43,6 +43,8 @@ class Batch:
     :param levels: levels of each row, ``None`` where the electrons are not known
     :param spread: standard deviation over a committee, ``(rows,)``, states/eV; NaN for
         one model
+    :param channels: predictions and targets of spin channels, ``(rows, 2, points)``,
+        where ``aligned`` has their sum; ``None`` without
     """
 
     row_ids: Sequence[RowId]
@@ -50,6 +52,7 @@ class Batch:
     aligned: AlignedDOS
     levels: Sequence[LevelPair | None]
     spread: np.ndarray
+    channels: AlignedDOS | None = None
 
     @property
     def atoms(self) -> np.ndarray:
@@ -83,12 +86,13 @@ def compare(
         read
     """
     check_batch_size(batch_size)
-    if axis.spin_resolved:
-        raise ValueError(
-            f"model: expected one DOS for each structure, but {models[0].target!r} has "
-            "two spin channels in its columns; give arrays of shape (structures, 2, "
-            "columns) to metatrain_dos.align, which keeps the channels on one shift"
-        )
+
+    def by_channel(rows: Sequence[np.ndarray]) -> np.ndarray:
+        """Make spin channels a component, which has one shift for all."""
+        together = np.concatenate(rows)
+        shape = (len(together), axis.spin_channels, -1)
+        return together.reshape(shape) if axis.spin_resolved else together
+
     count_electrons = count_electrons or electron_counter()
     target = models[0].target
     for section in sections:
@@ -108,14 +112,16 @@ def compare(
             ]
             owners = np.repeat(range(len(batch)), [len(each.target) for each in batch])
             aligned, spread = align_committee(
-                [np.vstack(list(each)) for each in predictions],
-                np.concatenate([sample.target for sample in batch]),
-                np.concatenate([sample.counts for sample in batch]),
+                [by_channel([np.atleast_2d(row) for row in p]) for p in predictions],
+                by_channel([sample.target for sample in batch]),
+                by_channel([sample.counts for sample in batch]),
                 grid_spacing=axis.grid.spacing,
                 tail_weight=tail_weight,
                 extra_targets=axis.extra_targets,
                 structures=owners if shift_per == "structure" else None,
             )
+            channels = aligned if axis.spin_resolved else None
+            aligned = aligned.summed() if axis.spin_resolved else aligned
             levels = [
                 level_pair(
                     aligned.predictions[i],
@@ -127,14 +133,14 @@ def compare(
                 )
                 for i, sample in enumerate(rows)
             ]
-            yield Batch(row_ids, rows, aligned, levels, spread)
+            yield Batch(row_ids, rows, aligned, levels, spread, channels)
 
 
 def _check(section: Section, sample: Sample, axis: TargetSpec, per_atom: bool) -> None:
     """Refuse a target that does not match the columns of the prediction."""
     rows = len(sample.atoms) if per_atom else 1
-    extra, columns = axis.extra_targets, axis.columns
-    widths = (columns, columns - extra)
+    extra, columns, channels = axis.extra_targets, axis.columns, axis.spin_channels
+    widths = (columns, columns - channels * extra)
     where = f"{section.name}, structure {sample.index}"
     if len(sample.target) != rows or sample.target.shape[-1] not in widths:
         raise ValueError(
@@ -150,7 +156,8 @@ def _check(section: Section, sample: Sample, axis: TargetSpec, per_atom: bool) -
             f"{where}: expected a mask of shape {sample.target.shape}, like the "
             f"target, got {mask.shape}; write the data set again"
         )
-    if mask.shape[-1] == columns and (mask[:, :extra] != 0).any():
+    padding = mask.reshape(rows, channels, -1)[..., :extra]
+    if mask.shape[-1] == columns and (padding != 0).any():
         raise ValueError(
             f"{where}: expected {extra} columns of padding, but its mask is true "
             "inside them; give the extra_targets of these data with --extra-targets, "

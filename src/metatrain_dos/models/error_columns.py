@@ -36,6 +36,12 @@ COLUMNS = {
         "its root mean square; no model can be better than that",
     ),
     "mae_per_atom": Column("MAE", "states/eV/atom", "mean absolute error"),
+    **{
+        f"rmse_{channel}_per_atom": Column(
+            f"RMSE, spin {channel}", "states/eV/atom", "root mean square error of it"
+        )
+        for channel in ("up", "down")
+    },
     "relative_rmse": Column(
         "RMSE", "%", "as a fraction of the root mean square of the computed DOS"
     ),

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..loss.per_structure import loss_of_structure
 from ..loss.terms import TERMS
 from .comparison import Batch, RowId
 from .error_columns import COLUMNS
+from .errors import AlignedDOS
 from .level_errors import LevelPair, Levels
 from .overall_errors import OverallErrors
 
@@ -53,6 +55,7 @@ class ErrorTable:
             "trusted": points * aligned.grid_spacing,
             "rmse_per_atom": aligned.rmse / atoms,
             "mae_per_atom": aligned.mae / atoms,
+            **_channel_errors(batch.channels, atoms),
             "relative_rmse": aligned.relative_rmse,
             "relative_mae": aligned.relative_mae,
             "cumulative_rmse_per_atom": aligned.cumulative_rmse / atoms,
@@ -79,7 +82,7 @@ class ErrorTable:
 
     def _losses(self, batch: Batch, terms: Mapping[str, np.ndarray]) -> np.ndarray:
         """Compute the loss of each row, or of the structure that an atom is in."""
-        aligned, atoms = batch.aligned, batch.atoms
+        aligned, atoms = batch.channels or batch.aligned, batch.atoms
         if self.loss is None:
             return np.full(len(atoms), np.nan)
         weights = self.loss.model_dump()
@@ -188,6 +191,24 @@ class ErrorTable:
             for i, row in enumerate(self.rows()):
                 file.write(f"{',' if i else ''}\n    {json.dumps(row)}")
             file.write("\n  ]\n}\n")
+
+
+def _channel_errors(
+    channels: AlignedDOS | None, atoms: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Measure the errors of spin channels, NaN without."""
+    found = {}
+    for i, name in enumerate(("up", "down")):
+        rmse = np.full(len(atoms), np.nan)
+        if channels is not None:
+            rmse = replace(
+                channels,
+                predictions=channels.predictions[:, i],
+                targets=channels.targets[:, i],
+                mask=channels.mask[:, i],
+            ).rmse
+        found[f"rmse_{name}_per_atom"] = rmse / atoms
+    return found
 
 
 def _level_errors(

@@ -5,7 +5,7 @@ Prediction and target are aligned, and the terms computed, by the code of the lo
 :mod:`metatrain_dos.loss.terms`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -62,6 +62,16 @@ class AlignedDOS:
             shift=self.shift[one].copy(),
             grid_spacing=self.grid_spacing,
             terms={name: term[one].copy() for name, term in self.terms.items()},
+        )
+
+    def summed(self) -> "AlignedDOS":
+        """Sum over the components of each sample, trusted where all are; terms stay."""
+        components = tuple(range(1, self.mask.ndim - 1))
+        return replace(
+            self,
+            predictions=self.predictions.sum(components),
+            targets=self.targets.sum(components),
+            mask=np.asarray(self.mask.all(components)),
         )
 
     @property
