@@ -538,7 +538,10 @@ def test_a_committee(committee, tmp_path, capsys):
     np.testing.assert_allclose(deviation, 0.2, atol=0.01)
     assert (found["heat_capacity_1000K_std"] >= 0).all()
     said = capsys.readouterr().out
-    assert re.search(r"0  C +4 electrons  gap 7\.0\d eV \+- 0\.70\n", said)
+    line = r"0  C +4 electrons  gap 7\.0\d eV \+- 0\.70, DOS \+- (\d+)%\n"
+    (size,) = re.findall(line, said)
+    sizes = [np.sqrt((found[name][0] ** 2).mean()) for name in ("dos_std", "dos")]
+    assert float(size) == pytest.approx(100 * sizes[0] / sizes[1], abs=0.6)
     for zero, name in (("vbm", "highest_occupied"), ("fermi", "fermi_level")):
         members = [DOSModel.load(path) for path in committee]
         ((_, each),) = DOSPredictor(members, electrons=4, zero=zero).predict(

@@ -172,7 +172,11 @@ class PredictionSummary:
             gap = "open" if np.isnan(predicted.gap) else f"{predicted.gap:.2f} eV"
             line += f"  gap {gap}"
             spread = predicted.numbers.get("gap_std")
-            line += "" if spread is None else f" +- {spread:.2f}"
+            if spread is not None:
+                size = np.linalg.norm(predicted.curves["dos_std"])
+                size /= np.linalg.norm(predicted.dos)
+                # Members may agree on a gap, above all on none, and on nothing else.
+                line += f" +- {spread:.2f}, DOS +- {size:.0%}"
             self._gaps += predicted.gap != 0
         if self.count < SHOWN:
             self._first.append(line.rstrip())
