@@ -1,7 +1,7 @@
 """Zeros of the energy, and the states that hold electrons."""
 
 import numpy as np
-from scipy.optimize import bisect
+from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from .calculation import Calculation
@@ -80,7 +80,7 @@ def neutral_level(calculation: AnyCalculation, smearing: float) -> float | None:
     for wanted in (1 - NEUTRAL_TOLERANCE, 1 + NEUTRAL_TOLERANCE):
         inside = excess(high, wanted * electrons) > 0
         if inside:
-            found = bisect(
+            found = brentq(
                 excess, low, high, args=(wanted * electrons,), xtol=1e-6, maxiter=999
             )
             levels.append(float(found))

@@ -5,6 +5,7 @@ import gzip
 import importlib
 import io
 import lzma
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
@@ -35,8 +36,9 @@ def plain_name(path: str | Path) -> str:
     :param path: any path
     :return: name of the file without ``.gz``, ``.bz2``, ``.xz`` or ``.zst``
     """
-    path = Path(path)
-    return path.stem if path.suffix.lower() in OPENERS else path.name
+    name = os.path.basename(path)
+    stem, ending = os.path.splitext(name)
+    return stem if ending.lower() in OPENERS else name
 
 
 def open_bytes(path: str | Path) -> BinaryIO:

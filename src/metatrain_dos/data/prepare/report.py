@@ -25,6 +25,12 @@ from .valences import count_electrons
 HALF = 0.5
 """Part of the occupied states on atoms below which a warning is due."""
 
+COUNTS = ("step", "steps", "atoms", "mesh", "bands")
+"""Whole numbers of each structure, as in :data:`~.cache.ROW`."""
+
+AT_A_TIME = 1000
+"""Structures that are converted to JSON at a time."""
+
 
 @dataclass
 class Report:
@@ -163,28 +169,26 @@ class Report:
         zeros = self.index.zeros(self.spec.reference)
         trusted = self.index.trusted(self.spec)
         numbers, names = self.index.labels("material")
-        for i in np.flatnonzero(self.split_of >= 0):
-            row = self.index.rows[i]
-            yield self._named(
-                i,
-                material=names[numbers[i]],
-                split=SPLITS[self.split_of[i]],
-                family=int(self.families[i]),
-                step=int(row["step"]),
-                steps=int(row["steps"]),
-                atoms=int(row["atoms"]),
-                mesh=int(row["mesh"]),
-                bands=int(row["bands"]),
-                lowest_state=_json(row["lowest"] - zeros[i]),
-                trusted_limit=_json(trusted[i]),
-                fermi_level=_json(row["fermi"] - zeros[i]),
-                electrons=_json(row["electrons"]),
-                missing_electrons=_json(row["missing"]),
-                kpoint_error=_json(row["kpoint_error"]),
-                on_atoms=_json(row["on_atoms"]),
-                empty_on_atoms=_json(row["empty_on_atoms"]),
-                fingerprint=[_json(value) for value in row["fingerprint"]],
-            )
+        used = np.flatnonzero(self.split_of >= 0)
+        for some in np.split(used, range(AT_A_TIME, len(used), AT_A_TIME)):
+            rows = self.index.rows[some]
+            columns = {
+                "material": [names[i] for i in numbers[some]],
+                "split": [SPLITS[i] for i in self.split_of[some]],
+                "family": self.families[some].tolist(),
+                **{name: rows[name].tolist() for name in COUNTS},
+                "lowest_state": _json(rows["lowest"] - zeros[some]),
+                "trusted_limit": _json(trusted[some]),
+                "fermi_level": _json(rows["fermi"] - zeros[some]),
+                "electrons": _json(rows["electrons"]),
+                "missing_electrons": _json(rows["missing"]),
+                "kpoint_error": _json(rows["kpoint_error"]),
+                "on_atoms": _json(rows["on_atoms"]),
+                "empty_on_atoms": _json(rows["empty_on_atoms"]),
+                "fingerprint": _json(rows["fingerprint"]),
+            }
+            for i, *values in zip(some, *columns.values(), strict=True):
+                yield self._named(i, **dict(zip(columns, values, strict=True)))
 
     def write(self, path: Path) -> None:
         """
@@ -267,6 +271,8 @@ def _range(values: np.ndarray) -> list[float] | None:
     return [float(values.min()), float(values.max())] if len(values) else None
 
 
-def _json(value: float) -> float | None:
-    """Convert a number to JSON, which has no NaN."""
-    return None if np.isnan(value) else round(float(value), 6)
+def _json(values: np.ndarray) -> list[Any]:
+    """Convert numbers to JSON, which has no NaN."""
+    rounded = np.round(values, 6).astype(object)
+    rounded[np.isnan(values)] = None
+    return list(rounded.tolist())
