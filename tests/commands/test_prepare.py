@@ -184,6 +184,38 @@ class TestTraining:
         assert "masked_dos" in log
 
 
+class TestDefaultFormat:
+    @pytest.fixture
+    def limit(self, monkeypatch):
+        """Call what takes 100 kB large, for 12 structures to be enough."""
+        for module in ("commands.prepare", "data.prepare.report_lines"):
+            monkeypatch.setattr(f"metatrain_dos.{module}.LARGE_MEMORY", 1e5)
+
+    @pytest.mark.parametrize(
+        ("name", "format"), [("silicon", "memmap"), ("aluminium", "zip")]
+    )
+    def test_large_sets_are_read_from_disk(self, tmp_path, capsys, limit, name, format):
+        outputs = copies(tmp_path / "outputs", 12, f"espresso-{name}")
+        prepare(outputs, "-o", tmp_path / "dos", "--group-by", "none")
+        told = report(tmp_path / "dos")
+        assert told["memory"] == 0 and told["structures"] == 12
+        assert f"MB of {format}; in training: read from" in capsys.readouterr().out
+        options = OmegaConf.load(tmp_path / "dos" / "options.yaml")
+        ending = {"memmap": "", "zip": ".zip"}[format]
+        assert options.training_set.systems.read_from == f"training{ending}"
+
+    def test_unless_told_otherwise(self, tmp_path, capsys, limit):
+        outputs = copies(tmp_path / "outputs", 12, "espresso-silicon")
+        prepare(outputs, "-o", tmp_path / "dos", "--format", "xyz")
+        assert report(tmp_path / "dos")["memory"] > 1e5
+        printed = capsys.readouterr().out
+        assert "mtt train will hold 0 MB in memory; --format memmap takes" in printed
+
+    def test_small_sets_can_be_read_by_people(self, tmp_path):
+        prepare(copies(tmp_path / "outputs", 12), "-o", tmp_path / "dos")
+        assert (tmp_path / "dos" / "training.xyz").exists()
+
+
 class TestMistakes:
     def test_what_cannot_be_read_is_reported(self, tmp_path, capsys):
         outputs = copies(tmp_path / "outputs", 12)

@@ -34,7 +34,7 @@ def test_killed_at_random(tmp_path, format, amount, seed, tally, monkeypatch):
     Nothing that was read is lost, the data set is that of an undisturbed run, byte by
     byte, and nothing else is left, neither beside it nor among temporary files.
     """
-    kills, number = amount(1, 7), amount(100, 600)
+    kills, number = amount(1, 7), amount(100, 200)
     rng = np.random.default_rng(seed)
     temporary, folder = tmp_path / "temporary", tmp_path / "folder"
     temporary.mkdir()

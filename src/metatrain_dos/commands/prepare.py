@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from ..data.dataset import SPLITS
 from ..data.defaults import (
     COARSEST,
     DEFAULT_ALLOWANCE,
     DEFAULT_REFERENCE,
     DEFAULT_SMEARING,
+    LARGE_MEMORY,
     TRUST_MARGIN,
 )
 from ..data.prepare import training_cost
@@ -137,6 +139,7 @@ def prepare(options: PrepareOptions) -> Report:
             related, split_of, grouping = split_structures(
                 options, fractions, index, used
             )
+            format = options.format or _choose_format(index, split_of, spec)
             recipe = write_splits(
                 made,
                 index,
@@ -144,7 +147,7 @@ def prepare(options: PrepareOptions) -> Report:
                 spec,
                 cache,
                 workers,
-                format=options.format,
+                format=format,
                 energy=options.energy,
                 architecture=options.architecture,
             )
@@ -160,7 +163,7 @@ def prepare(options: PrepareOptions) -> Report:
             found.unread,
             recipe,
             tolerance=options.tolerance,
-            format=options.format,
+            format=format,
         )
         try:
             _draw(made / "trusted-ranges.png", index, split_of, spec)
@@ -170,7 +173,7 @@ def prepare(options: PrepareOptions) -> Report:
         report.disk = sum(path.stat().st_size for path in files)
         if report.memory:
             report.seconds = training_cost.seconds(
-                made / f"training{DATASET_FORMATS[options.format].suffix}",
+                made / f"training{DATASET_FORMATS[format].suffix}",
                 structures=int((split_of >= 0).sum()),
                 arrays=2,
             )
@@ -238,6 +241,21 @@ def _choose_spec(options: PrepareOptions, index: Index) -> TargetSpec:
     pairs = np.unique(np.stack([numbers, index.rows["electrons"]], -1), axis=0)
     valences = find_valences([compositions[int(i)] for i, _ in pairs], pairs[:, 1])
     return replace(spec, valences=valences or None)
+
+
+def _choose_format(index: Index, split_of: np.ndarray, spec: TargetSpec) -> str:
+    """Choose what people can read, unless it takes much memory in a training run."""
+    atoms, used = index.rows["atoms"], split_of >= 0
+    memory = training_cost.memory(
+        int(used.sum()), int(atoms[used].sum()), 2 * spec.columns
+    )
+    if memory < LARGE_MEMORY:
+        return "xyz"
+    largest = [
+        atoms[split_of == number].max(initial=0) for number in range(len(SPLITS))
+    ]
+    # In memmap, metatrain takes targets of single atoms for targets of atoms.
+    return "zip" if 1 in largest else "memmap"
 
 
 def _draw(path: Path, index: Index, split_of: np.ndarray, spec: TargetSpec) -> None:

@@ -10,6 +10,7 @@ from ..data.defaults import (
     DEFAULT_REFERENCE,
     DEFAULT_SMEARING,
     FORMATS,
+    LARGE_MEMORY,
     REFERENCES,
     TRUST_MARGIN,
 )
@@ -226,8 +227,9 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
         "--format",
         choices=FORMATS,
         help="xyz is extended XYZ, which people can read; zip (metatrain's "
-        "DiskDataset) and memmap (single precision) are for sets larger than memory "
-        f"(default {PrepareOptions.format})",
+        "DiskDataset) and memmap (single precision) are read from disk batch by batch "
+        "(default xyz where metatrain takes less than "
+        f"{LARGE_MEMORY / 1e6:.0f} MB of memory for it, else memmap)",
     )
     add(
         "--workers",

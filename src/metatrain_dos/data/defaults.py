@@ -35,6 +35,12 @@ DEFAULT_REFERENCE = "neutral"
 FORMATS = ("xyz", "zip", "memmap")
 """Formats of a data set, see :data:`metatrain_dos.data.writers.DATASET_FORMATS`."""
 
+LARGE_MEMORY = 300e6
+"""Memory of a training run from which on data are better read from disk, bytes.
+
+Extended XYZ of about 5000 structures, which metatrain takes some 20 s to read.
+"""
+
 LARGE_KPOINT_ERROR = 0.1
 """Error of a DOS, as a fraction of it, from which on we warn of too few k-points."""
 

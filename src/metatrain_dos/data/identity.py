@@ -146,7 +146,8 @@ def _cluster(
                 leader = members[0]
                 differences = points[members] - points[leader]
                 near = np.linalg.norm(differences, norm, axis=1) <= radius
-                links.append((np.full(near.sum(), leader), members[near]))
+                if near.sum() > 1:
+                    links.append((np.full(near.sum(), leader), members[near]))
                 members = members[~near]
                 if len(members) < 2:
                     break

@@ -10,6 +10,7 @@ import numpy as np
 from ase.io.extxyz import write_xyz
 from ase.stress import voigt_6_to_full_3x3_stress
 
+from ..utils.files import BUFFER
 from .archive import ArchiveWriter, pack
 from .disk_dataset import array_bytes, system_bytes, tensor_map_bytes
 
@@ -54,7 +55,7 @@ class ExtxyzWriter:
     has_masks: ClassVar[bool] = True
 
     def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
-        self._file = path.open("w", encoding="utf-8")
+        self._file = path.open("w", BUFFER, encoding="utf-8")
 
     @staticmethod
     def encode(frames: Sequence[ase.Atoms], keys: tuple[str, ...], first: int) -> str:
@@ -95,7 +96,7 @@ class DiskDatasetWriter:
     has_masks: ClassVar[bool] = False
 
     def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
-        self._archive = ArchiveWriter(path.open("wb"))
+        self._archive = ArchiveWriter(path.open("wb", BUFFER))
         self._atoms: list[int] = []
 
     @staticmethod
@@ -151,7 +152,7 @@ class MemmapWriter:
         path.mkdir()
         self._path = path
         self._files = {
-            name: (path / f"{name}.bin").open("wb")
+            name: (path / f"{name}.bin").open("wb", BUFFER)
             for name in ("x", "a", "c", *_without_masks(keys))
         }
         self._atoms = [np.zeros(1, dtype=np.int64)]

@@ -1,4 +1,4 @@
-"""Refuse pipes, devices and oversized text files."""
+"""Refuse pipes, devices and oversized text files; and the size of a buffer."""
 
 import os
 import stat
@@ -7,6 +7,9 @@ from pathlib import Path
 
 LARGEST_TEXT = 20_000_000
 """Size of the largest file of options or choices, bytes."""
+
+BUFFER = 2**20
+"""Bytes to read or write at once where a file system may be slow to answer."""
 
 
 def is_special_file(path: str | Path) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 from ase.formula import Formula
 
 from ... import __version__
+from ...utils.files import BUFFER
 from ..calculation import Calculation
 from ..gridded_dos import AnyCalculation
 from ..identity import SIZE, fingerprint
@@ -165,7 +166,7 @@ def read_sources(
     summaries = []
     read = []
     try:
-        with part.open("wb") as file:
+        with part.open("wb", BUFFER) as file:
             for source, kept in sources:
                 try:
                     state = _state(source, options or {})
@@ -237,7 +238,7 @@ def _read(
 
 def _load_all(cache: Path, kept: Kept) -> Iterator[tuple[int, AnyCalculation]]:
     """Load the calculations of a source, with their positions in its record."""
-    with (cache / kept.record).open("rb") as file:
+    with (cache / kept.record).open("rb", BUFFER) as file:
         file.seek(kept.start)
         while (offset := file.tell()) < kept.end:
             yield offset, cache_format.load(file)

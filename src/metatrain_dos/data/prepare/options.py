@@ -38,7 +38,7 @@ class PrepareOptions:
     stratify_by: str | None = None
     energy: bool = False
     architecture: Architecture = "soap_bpnn"
-    format: str = "xyz"
+    format: str | None = None
     workers: int = 1
     scheduler: str | None = None
     strict: bool = False

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from ...utils.files import BUFFER
 from ...utils.progress import progress
 from ..dataset import INFO_KEYS, SPLITS, training_frame, write_options
 from ..defaults import SOURCES_FILE
@@ -237,7 +238,7 @@ def _encode(
     """Encode some structures: the number of a split, of its structures, and these."""
     groups: dict[int, list[Any]] = {}
     for record, some in groupby(places, lambda place: place.record):
-        with (cache / record).open("rb") as file:
+        with (cache / record).open("rb", BUFFER) as file:
             for place in some:
                 frame = training_frame(load(file, place.offset), spec)
                 # A structure from another data set keeps its first source.

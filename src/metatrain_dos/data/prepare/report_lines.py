@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..defaults import LARGE_KPOINT_ERROR
+from ..defaults import LARGE_KPOINT_ERROR, LARGE_MEMORY
 from ..recipe import describe_time
 from .index import Problem
 from .report import Report
@@ -12,9 +12,6 @@ from .report import Report
 
 # Lines of each kind of problem on the terminal; report.json has them all.
 SHOWN = 5
-
-LARGE = 1e9
-"""Memory above which another format is recommended, bytes."""
 
 
 def report_lines(report: Report) -> Iterator[str]:
@@ -65,7 +62,7 @@ def report_lines(report: Report) -> Iterator[str]:
         else "read from disk batch by batch"
     )
     disk = summary["disk"] / 1e6
-    yield f"size          {disk:.1f} MB on disk; in training: {memory}"
+    yield f"size          {disk:.1f} MB of {report.format}; in training: {memory}"
     training = report.recipe.training
     yield (
         f"training      {report.recipe.architecture}, {training['num_epochs']} "
@@ -101,9 +98,9 @@ def _warnings(report: Report) -> Iterator[str]:
     """Write everything that the user should look at."""
     summary = report.summary
     yield from (f"warning: {text}" for text in report.warnings)
-    if summary["memory"] > LARGE:
+    if summary["memory"] >= LARGE_MEMORY:
         yield (
-            f"warning: mtt train will hold {summary['memory'] / 1e9:.1f} GB in "
+            f"warning: mtt train will hold {summary['memory'] / 1e6:.0f} MB in "
             "memory; --format memmap takes none of it, and half of the disk"
         )
     if summary["split"]["leaked"]:
