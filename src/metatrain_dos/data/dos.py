@@ -13,6 +13,8 @@ from .grid import EnergyGrid
 REACH = 8.0
 # Largest term of the series that is left out, as a fraction of the height.
 SERIES_PRECISION = 1e-13
+# Eigenvalues that are added at a time: few enough for the cache of a processor.
+PIECE = 8192
 
 
 def density_of_states(
@@ -148,24 +150,27 @@ def sum_of_gaussians(
     """
     # Bins lie on the grid and beyond its ends, as far as a Gaussian reaches.
     reach = math.ceil(REACH * smearing / grid.spacing)
-    position = (energies - grid.origin) / grid.spacing
-    near = (position > -reach - 0.5) & (position < grid.size - 0.5 + reach)
-    position, weights = position[near], weights[near]
-    bins = np.rint(position).astype(np.int64)
-    moved = (position - bins) * (grid.spacing / smearing)
+    terms = _series_length(0.5 * grid.spacing / smearing, precision)
+    binned = np.zeros((terms, grid.size + 2 * reach))
+    for start in range(0, len(energies), PIECE):
+        position = (energies[start : start + PIECE] - grid.origin) / grid.spacing
+        near = (position > -reach - 0.5) & (position < grid.size - 0.5 + reach)
+        position, moments = position[near], weights[start : start + PIECE][near]
+        nearest = np.rint(position)
+        bins = nearest.astype(np.int64) + reach
+        moved = (position - nearest) * (grid.spacing / smearing)
+        for row in binned:
+            row += np.bincount(bins, weights=moments, minlength=len(row))
+            moments *= moved
 
     x = np.arange(-reach, reach + 1) * (grid.spacing / smearing)
-    gaussian = np.exp(-0.5 * x**2) / (smearing * math.sqrt(2 * math.pi))
-
+    kernel = np.exp(-0.5 * x**2) / (smearing * math.sqrt(2 * math.pi))
     dos = np.zeros(grid.size)
     # exp(-(x - d)^2 / 2) = exp(-x^2 / 2) sum_n He_n(x) d^n / n!
-    moments, hermite, previous = weights, np.ones_like(x), np.zeros_like(x)
-    for order in range(_series_length(0.5 * grid.spacing / smearing, precision)):
-        binned = np.bincount(
-            bins + reach, weights=moments, minlength=grid.size + 2 * reach
-        )
-        dos += np.convolve(binned, gaussian * hermite, mode="valid")
-        moments = moments * moved / (order + 1)
+    hermite, previous = np.ones_like(x), np.zeros_like(x)
+    for order, row in enumerate(binned):
+        dos += np.convolve(row, kernel * hermite, mode="valid")
+        kernel /= order + 1
         hermite, previous = x * hermite - order * previous, hermite
     return dos
 
