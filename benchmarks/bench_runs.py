@@ -52,7 +52,9 @@ def run(*arguments):
                 numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
                 used[pid] = sum(map(int, numbers.split()[11:13])) / TICKS
                 status = Path(f"/proc/{pid}/status").read_text()
-                peaks[pid] = int(status.split("VmHWM:")[1].split()[0]) / 1e3
+                # without files that are mapped, which need not stay in memory
+                memory = int(status.split("RssAnon:")[1].split()[0]) / 1e3
+                peaks[pid] = max(peaks.get(pid, 0.0), memory)
             except (OSError, IndexError):  # it has ended
                 continue
         time.sleep(0.2)
