@@ -245,17 +245,14 @@ def _choose_spec(options: PrepareOptions, index: Index) -> TargetSpec:
 
 def _choose_format(index: Index, split_of: np.ndarray, spec: TargetSpec) -> str:
     """Choose what people can read, unless it takes much memory in a training run."""
-    atoms, used = index.rows["atoms"], split_of >= 0
-    memory = training_cost.memory(
-        int(used.sum()), int(atoms[used].sum()), 2 * spec.columns
-    )
-    if memory < LARGE_MEMORY:
+    if training_cost.memory_of(index, split_of >= 0, spec) < LARGE_MEMORY:
         return "xyz"
+    atoms = index.rows["atoms"]
     largest = [
         atoms[split_of == number].max(initial=0) for number in range(len(SPLITS))
     ]
     # In memmap, metatrain takes targets of single atoms for targets of atoms.
-    return "zip" if 1 in largest else "memmap"
+    return "zip" if 1 in largest and not spec.projected else "memmap"
 
 
 def _draw(path: Path, index: Index, split_of: np.ndarray, spec: TargetSpec) -> None:

@@ -75,13 +75,7 @@ class Report:
         """Memory that the data set takes in a training run, bytes."""
         if not DATASET_FORMATS[self.format].in_memory:
             return 0
-        used = self.split_of >= 0
-        structures = int(used.sum())
-        atoms = int(self.index.rows["atoms"][used].sum())
-        targets = atoms if self.spec.projected else structures
-        return training_cost.memory(
-            structures, atoms, numbers=2 * self.spec.columns * targets
-        )
+        return training_cost.memory_of(self.index, self.split_of >= 0, self.spec)
 
     @cached_property
     def summary(self) -> dict[str, Any]:

@@ -4,6 +4,10 @@ import time
 from pathlib import Path
 
 import ase.io
+import numpy as np
+
+from ..target_spec import TargetSpec
+from .index import Index
 
 
 # Bytes that metatrain 2026.4 takes for each structure, for each of its atoms, and for
@@ -28,6 +32,20 @@ def memory(structures: int, atoms: int, numbers: int) -> int:
     :return: memory, bytes
     """
     return int(STRUCTURE * structures + NUMBER * numbers + ATOM * atoms)
+
+
+def memory_of(index: Index, used: np.ndarray, spec: TargetSpec) -> int:
+    """
+    Estimate the memory of a data set that is read at once, with its masks.
+
+    :param index: structures
+    :param used: whether a structure is in the data set, ``(structures,)``, bool
+    :param spec: grid and other settings
+    :return: memory, bytes
+    """
+    structures, atoms = int(used.sum()), int(index.rows["atoms"][used].sum())
+    targets = atoms if spec.projected else structures
+    return memory(structures, atoms, 2 * spec.columns * targets)
 
 
 def seconds(file: Path, structures: int, arrays: int) -> float:
