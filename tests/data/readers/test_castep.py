@@ -187,6 +187,11 @@ UNFINISHED = "*Warning* max. SCF cycles performed but system has not reached the
             {"a.castep": castep_text(FRAC)},
             "eigenvalues: expected 8 k-points with 1 spin channels of 5 bands",
         ),
+        (
+            "\n".join(bands_text()[0].split("\n")[:-2]),
+            {"a.castep": castep_text(FRAC)},
+            "got 8 points with other numbers; check whether CASTEP finished",
+        ),
         (bands_text()[0], {"a.castep": "nothing"}, "expected the atoms in a.castep"),
         (bands_text()[0], {"a.cell": "nothing"}, "expected the atoms in a.cell"),
         (bands_text()[0][:60], {}, "first lines: expected numbers, got 'nothing'"),

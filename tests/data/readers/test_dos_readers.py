@@ -567,16 +567,3 @@ def test_headers_that_claim_too_much(tmp_path, calculation, kind, count):
     finally:
         tracemalloc.stop()
     assert peak < 5e6
-
-
-def test_npz_of_zeros(tmp_path, calculation):
-    """A small array may be compressed by more than a large one."""
-    energies = np.arange(-200, 200, 0.01)
-    np.savez_compressed(
-        tmp_path / "a-dos.npz",
-        numbers=SILICON.numbers,
-        positions=SILICON.positions,
-        energies=energies,
-        dos=np.where(abs(energies) < 1, 2.0, 0.0),
-    )
-    assert read_dos_npz(tmp_path / "a-dos.npz", 0.1).states.sum() > 3

@@ -205,7 +205,7 @@ def test_vasp_convergence(write, energies, limit, converged):
     if converged:
         assert read(path).n_electrons == 2
     else:
-        found = "no number at all" if "********" in energies else r"[\de.-]+"
+        found = "none that can be read" if "********" in energies else r"[\de.-]+"
         message = rf"EDIFF = 1e-05 eV, got {found} after all NELM = {limit} steps; run"
         with pytest.raises(ValueError, match=message):
             read(path)

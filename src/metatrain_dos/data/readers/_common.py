@@ -24,7 +24,6 @@ NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 # Arrays may be compressed, but those of calculations never by much.
 LARGEST_RATIO = 20
-SMALL = 10_000_000
 
 HEAD = 4096
 """Size of the beginning of a file, by which formats are told apart, bytes."""
@@ -176,7 +175,7 @@ def check_claim(name: str, shape: tuple[int, ...], dtype: np.dtype, size: int) -
     :param size: size of the file, bytes
     :raises InputError: if the array is much larger than the file
     """
-    if math.prod(shape) * dtype.itemsize > max(LARGEST_RATIO * size, SMALL):
+    if math.prod(shape) * dtype.itemsize > LARGEST_RATIO * size:
         raise InputError(
             f"{name}: expected an array that fits a file of {size} bytes, got shape "
             f"{shape}; check whether the file is complete"
@@ -220,12 +219,12 @@ def maybe(text: str | None) -> float | None:
 
 def shown(value: float) -> str:
     """
-    Show a number in a message.
+    Show a number in a message, which the run may not have, or not as a number.
 
-    :param value: the number, of a run that may have diverged
-    :return: two digits of it, or that it is none
+    :param value: the number, NaN where there is none
+    :return: two digits of it, or that there is none
     """
-    return f"{value:.2g}" if math.isfinite(value) else "no number at all"
+    return f"{value:.2g}" if math.isfinite(value) else "none that can be read"
 
 
 def rectangular(bands: Sequence[Sequence[Sequence[float] | np.ndarray]]) -> np.ndarray:
