@@ -17,8 +17,7 @@ CRYSTAL = ase.Atoms(
     cell=[[0, 2.8, 2.8], [2.8, 0, 2.9], [2.8, 2.8, 0]],
     pbc=True,
 )
-# The order in which processes write their points is not that of their numbers.
-GRID = np.array(list(product((0.25, 0.75), (0.25, 0.75), (0.0, 0.5))))[::-1]
+GRID = np.array(list(product((0.25, 0.75), (0.25, 0.75), (0.0, 0.5))))
 ABS = (CRYSTAL.positions / BOHR).tolist()
 FRAC = CRYSTAL.get_scaled_positions().tolist()
 
@@ -46,9 +45,10 @@ def bands_text(channels=1, bands=(5, 5), points=GRID, levels=(0.1, 0.1), electro
             axis=-1,
         )
     ).round(8)
-    for k, point in enumerate(points):
-        place = " ".join(f"{x:11.8f}" for x in (*point, 1 / len(points)))
-        lines.append(f"K-point {2 * k + 1:5} {place}")
+    # Each of four processes writes its points.
+    for k in sorted(range(len(points)), key=lambda k: (k % 4, k)):
+        place = " ".join(f"{x:11.8f}" for x in (*points[k], 1 / len(points)))
+        lines.append(f"K-point {k + 1:5} {place}")
         for s in range(channels):
             lines.append(f"Spin component {s + 1}")
             lines += [f"{x:14.8f}" for x in values[s, k, : bands[s]]]

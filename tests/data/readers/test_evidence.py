@@ -589,7 +589,7 @@ def test_eigenval_level_of_other_files(run):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "POSCAR: expected it or CONTCAR beside EIGENVAL, got neither"),
+        ({}, "POSCAR: expected it or CONTCAR beside this file, got neither"),
         (
             {"POSCAR": POSCAR.format(y=0.25), "CONTCAR": POSCAR.format(y=0.26)},
             "CONTCAR: expected the structure of POSCAR, got another",

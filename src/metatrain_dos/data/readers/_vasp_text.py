@@ -68,7 +68,7 @@ def structure(path: Path, outcar: str | None) -> ase.Atoms:
     ]
     if not found:
         raise InputError(
-            f"POSCAR: expected it or CONTCAR beside {path.name}, got neither; give the "
+            "POSCAR: expected it or CONTCAR beside this file, got neither; give the "
             "vasprun.xml of this run"
         )
     steps = [] if outcar is None else outcar.split("TOTAL-FORCE (eV/Angst)")[1:]

@@ -15,7 +15,7 @@ __all__ = ["read_castep"]
 
 NUMBER = r"([-+]?\d*\.\d+)"
 VECTOR = rf"\s+{NUMBER}\s+{NUMBER}\s+{NUMBER}"
-POINT = re.compile(r"^\s*K-point\s+\d+(.*)$", re.MULTILINE)
+POINT = re.compile(r"^\s*K-point\s+(\d+)(.*)$", re.MULTILINE)
 CHANNEL = re.compile(r"^\s*Spin component\s+\d+\s*$", re.MULTILINE)
 TABLE = "Fractional coordinates of atoms"
 ATOM = re.compile(rf"^\s*x\s+([A-Z][a-z]?)\S*\s+\d+{VECTOR}", re.MULTILINE)
@@ -51,7 +51,9 @@ def read_castep(path: str | Path) -> Calculation:
 
 def _from_bands(path: Path, text: str) -> Calculation:
     """Make a calculation from the text of the file."""
-    head, *points = POINT.split(text)
+    head, *parts = POINT.split(text)
+    # Each process writes its own points, so that only their numbers show a path.
+    points = sorted(zip(*(parts[i::3] for i in range(3)), strict=True), key=_number)
     lines = head.splitlines()
     kpoints, channels = (int(line.split()[-1]) for line in lines[:2])
     electrons, bands, levels = (
@@ -59,10 +61,10 @@ def _from_bands(path: Path, text: str) -> Calculation:
         for line in lines[2:5]
     )
     cell = BOHR * numbers(" ".join(lines[6:9]), "cell").reshape(3, 3)
-    places = numbers(" ".join(points[::2]), "k-points").reshape(-1, 4)
+    places = numbers(" ".join(p[1] for p in points), "k-points").reshape(-1, 4)
     values = [
-        [numbers(part, "eigenvalues") for part in CHANNEL.split(each)[1:]]
-        for each in points[1::2]
+        [numbers(part, "eigenvalues") for part in CHANNEL.split(point[2])[1:]]
+        for point in points
     ]
     sizes = {tuple(len(part) for part in each) for each in values}
     if len(values) != kpoints or sizes != {tuple(bands)} or channels not in (1, 2):
@@ -93,6 +95,11 @@ def _from_bands(path: Path, text: str) -> Calculation:
             n_electrons=float(electrons.sum()),
         )
     )
+
+
+def _number(point: tuple[str, ...]) -> int:
+    """Find the number of a k-point."""
+    return int(point[0])
 
 
 def _atoms_beside(path: Path, cell: np.ndarray) -> ase.Atoms:
