@@ -24,6 +24,8 @@ from metatrain_dos.data.options_file import OptionsFile
 from metatrain_dos.data.projection import parts_on_atoms
 from metatrain_dos.data.readers import read_espresso_xml
 from metatrain_dos.data.target_spec import TargetSpec
+from metatrain_dos.loss.options import MaskedDOSHypers
+from metatrain_dos.loss.terms import masked_dos
 from metatrain_dos.models.errors import align
 from metatrain_dos.models.model import DOSModel
 
@@ -262,6 +264,20 @@ def test_from_outputs_to_predictions(made, tmp_path, capsys):
     )
     found = [float(row["rmse_per_atom"]) for row in table]
     np.testing.assert_allclose(found, aligned.rmse, rtol=1e-5)  # digits of the table
+
+    loss = options.architecture.training.loss[KEY]
+    for i, (row, frame) in enumerate(zip(rows, frames, strict=True)):
+        target, mask = (frame.arrays[key][:, 200:] for key in ("dos", "dos_mask"))
+        root = len(frame) ** 0.5
+        one = [torch.from_numpy(x)[None] for x in (row / root, target / root, mask)]
+        wanted = masked_dos(
+            *one,
+            MaskedDOSHypers(int_weight=loss.int_weight).model_dump(),
+            grid_spacing=0.05,
+            per_structure=loss.per_structure,
+        )
+        found = [float(each["loss"]) for each in table if each["structure"] == str(i)]
+        np.testing.assert_allclose(found, wanted.item(), rtol=1e-5)
 
     predicted = tmp_path / "predicted.npz"
     files = [folder / "model.ckpt", folder / "test.xyz", "-o", predicted]

@@ -135,6 +135,23 @@ def test_atoms_stay_atoms_if_the_target_has_them():
     np.testing.assert_array_equal(found.rmse, expected.rmse)
 
 
+def test_atoms_of_a_structure_share_a_shift():
+    case = make_case(8, samples=6)
+    structures = np.array([3, 4, 4, 4, 7, 7])
+    options = {"grid_spacing": SPACING, "tail_weight": TAIL_WEIGHT}
+    aligned = align(*case, **options, structures=structures)
+    for number in (3, 4, 7):
+        atoms = structures == number
+        one = [x[atoms].numpy() for x in case]
+        shift = reference.best_shift(*one, SPACING, TAIL_WEIGHT)
+        assert (aligned.shift[atoms] == shift).all()
+    for i, shift in enumerate(aligned.shift):
+        one = [x[i : i + 1].numpy() for x in case]
+        wanted = reference.masked_term(*one, shift, SPACING)
+        assert aligned.terms["masked"][i] == pytest.approx(wanted, rel=1e-8)
+    assert not (aligned.shift == align(*case, **options).shift).all()
+
+
 def test_nothing_is_known_where_nothing_is_trusted():
     p, t, m = make_case(7)
     m[1] = False
