@@ -1,5 +1,7 @@
 """Fixtures that several test modules use, and the options of ``make torture``."""
 
+import os
+
 import hypothesis
 import pytest
 from helpers.cases import make_case
@@ -7,6 +9,10 @@ from helpers.commands import reading, running
 from helpers.outputs import no_waiting, unpack
 from helpers.processes import mtt
 from helpers.training import make_folder
+
+
+# Tests of the compiled loss do not wait for the next run to have it.
+os.environ["METATRAIN_DOS_COMPILE"] = "now"
 
 
 # Fixtures that some tests have without this module.

@@ -1,5 +1,7 @@
 """Whatever happens to numba or its cache costs time only."""
 
+import importlib
+import inspect
 import os
 import re
 import resource
@@ -7,12 +9,14 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from helpers.prepare import wait_for
 
 from metatrain_dos.loss import cpu
 from metatrain_dos.loss.cpu import jit
@@ -125,6 +129,100 @@ def test_folder_depends_on_every_source(tmp_path, monkeypatch):
     text = (copy / "terms.py").read_text("utf-8")
     (copy / "terms.py").write_text(text.replace("25 / 12", "25 / 11"), "utf-8")
     assert jit._find_folder() != before
+
+
+class TestElsewhere:
+    """The first process on a machine does not wait for the compiler."""
+
+    CODE = """
+from pathlib import Path
+import numpy as np
+from metatrain_dos.loss.cpu import jit
+jit.folder = Path({folder!r})
+function = jit.compiled({function})
+jit.compile_for_others(lambda: function(np.ones(3)))
+"""
+
+    @pytest.fixture
+    def start(self, folder, tmp_path, monkeypatch):
+        """Ask for compiled code, which another process may compile."""
+        monkeypatch.delenv(jit.SWITCH)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "loops", raising=False)
+        source = inspect.getsource(double)
+        (tmp_path / "loops.py").write_text(f"{source}\nbroken = eval\n")
+
+        def start(function="double"):
+            code = "import loops" + self.CODE.format(
+                folder=str(folder), function=f"loops.{function}"
+            )
+            module = importlib.import_module("loops")
+            fast = jit.compiled(module.double)
+            return jit.load_or_compile(lambda: fast(np.ones(3)), code)
+
+        return start
+
+    def wait(self, folder):
+        wait_for(lambda: not (folder / jit.CLAIM).exists())
+
+    def test_next_process_has_it(self, folder, start, caplog):
+        caplog.set_level("INFO")
+        assert not start()
+        assert "Another process compiles the loss masked_dos" in caplog.text
+        self.wait(folder)
+        assert len(code(folder)) == 2
+        assert start()
+
+    def test_only_one_process_compiles(self, folder, start):
+        claim = folder / jit.CLAIM
+        claim.touch()
+        assert not start()
+        time.sleep(5)
+        assert claim.exists() and not code(folder)
+        # One that has died does not keep the others from it.
+        os.utime(claim, (0, 0))
+        assert not start()
+        self.wait(folder)
+        assert start()
+
+    def test_failure_is_told_to_the_next_one(self, folder, start):
+        assert not start("broken")
+        self.wait(folder)
+        with pytest.warns(RuntimeWarning, match=f"loss cannot .*{folder}") as warned:
+            assert not start()
+        assert len(warned) == 1
+        self.wait(folder)  # it tries again, and the cause is gone
+        assert start()
+
+    def test_leaves_no_process_behind(self, folder, start):
+        assert not start()
+        children = f"/proc/self/task/{os.getpid()}/children"
+        states = [
+            Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0]
+            for child in Path(children).read_text().split()
+        ]
+        assert "Z" not in states
+        self.wait(folder)
+
+    def test_the_real_loss(self, tmp_path):
+        cache = tmp_path / "cache"
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+        del environment[jit.SWITCH]
+        script = COMPUTE + "print(dispatch.cpu.can_run(p.detach()))"
+
+        def run():
+            done = subprocess.run(
+                [sys.executable, "-W", "error", "-c", script],
+                env=environment,
+                capture_output=True,
+                text=True,
+            )
+            return done.stdout.split(), done.stderr
+
+        assert run() == (["True", "False"], "")
+        (made,) = cache.glob("metatrain-dos/*")
+        self.wait(made)
+        assert run() == (["True", "True"], "")
 
 
 COMPUTE = """

@@ -6,9 +6,10 @@ compiles, so that the numbers of a structure stay in the cache of the processor 
 first term to the last. Only the fast Fourier transforms of the shift search are left to
 torch.
 
-Where they cannot be compiled, :mod:`metatrain_dos.loss.dispatch` uses torch; this is
-decided once for each dtype, so that a training run does not change its last digits
-half-way. Nothing here starts a thread, so that processes may be forked at any time.
+Where they cannot be compiled, or are compiled by another process for the next run,
+:mod:`metatrain_dos.loss.dispatch` uses torch; this is decided once for each dtype, so
+that a training run does not change its last digits half-way. Nothing here starts a
+thread, so that processes may be forked at any time.
 """
 
 import math
@@ -52,13 +53,26 @@ def can_run(predictions: Tensor) -> bool:
 
 @cache
 def _is_compiled(dtype: torch.dtype) -> bool:
-    """Compile the loops for a dtype, or load them, by computing a small loss."""
+    """Load the loops for a dtype, or have them compiled."""
+    code = f"import torch, {__name__} as cpu; cpu.compile_for_others({dtype})"
+    return jit.load_or_compile(lambda: _small_loss(dtype), code)
+
+
+def compile_for_others(dtype: torch.dtype) -> None:
+    """
+    Compile the loops for a dtype, in a process that does nothing else.
+
+    :param dtype: dtype of the predictions
+    """
+    jit.compile_for_others(lambda: _small_loss(dtype))
+
+
+def _small_loss(dtype: torch.dtype) -> None:
+    """Call all loops."""
     p = torch.ones(1, 8, dtype=dtype)
     m = torch.ones(1, 6, dtype=torch.bool)
     options: dict[str, Any] = {"weights": {}, "grid_spacing": 1.0}
-    return jit.load_or_compile(
-        lambda: loss_and_gradient(p, p[:, :6], m, with_gradient=True, **options)
-    )
+    loss_and_gradient(p, p[:, :6], m, with_gradient=True, **options)
 
 
 def loss_and_gradient(

@@ -4,13 +4,20 @@ Compile functions with numba, keep the result on disk, and survive any failure o
 A missing or broken numba, a full disk, a damaged or read-only cache: whatever happens
 here costs time only. :func:`load_or_compile` then returns false, with one warning, and
 torch computes the loss.
+
+The first process on a machine does not wait for the compiler, which takes up to 20
+seconds. It starts another one that fills the cache for the next processes, and uses
+torch itself.
 """
 
 import hashlib
 import logging
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,8 +29,16 @@ from filelock import FileLock, Timeout
 from ...utils.text import shorten
 
 
-# Seconds to wait for another process that compiles the same; it takes about five.
+# Seconds to wait for another process that compiles the same; it takes up to 20.
 PATIENCE = 60
+
+SWITCH = "METATRAIN_DOS_COMPILE"
+"""Variable that is ``now`` to compile in the process that needs the result."""
+
+# Names in the folder: of the claim of a process that compiles, and of its failure.
+CLAIM, FAILED = "compiling", "failed"
+# Seconds after which such a process must have died.
+LONGEST = 300
 
 failure = ""
 """Reason why the loops cannot be used; stays empty where numba is not installed."""
@@ -91,12 +106,15 @@ def compiled(function: Function) -> Function:
     return fast
 
 
-def load_or_compile(run: Callable[[], object]) -> bool:
+def load_or_compile(run: Callable[[], object], elsewhere: str = "") -> bool:
     """
     Load compiled functions from disk, or compile them once for all processes.
 
     :param run: calls each of the functions
-    :return: whether they can be used; if not, there was a warning
+    :param elsewhere: Python code that does the same in another process, which then
+        compiles them for later ones; :data:`SWITCH` keeps it here
+    :return: whether they can be used; if not, there was a warning, or another process
+        compiles
     """
     if numba is None and not failure:
         return False
@@ -106,12 +124,14 @@ def load_or_compile(run: Callable[[], object]) -> bool:
         try:
             with event.install_listener("numba:compile", _Refuse()):
                 run()
-        except _NotOnDiskError:
-            _compile(run)
         except OSError:
             raise
-        except Exception:  # a damaged file raises about anything
-            shutil.rmtree(folder, ignore_errors=True)
+        except Exception as error:
+            if not isinstance(error, _NotOnDiskError):  # but a damaged file
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True, exist_ok=True)
+            if elsewhere and os.environ.get(SWITCH) != "now" and os.name == "posix":
+                return _compile_elsewhere(elsewhere)
             _compile(run)
     except Exception as error:
         warnings.warn(
@@ -123,6 +143,55 @@ def load_or_compile(run: Callable[[], object]) -> bool:
         )
         return False
     return True
+
+
+def _compile_elsewhere(code: str) -> bool:
+    """Start a process that compiles, unless there is one; return false."""
+    failed = folder / FAILED
+    reason = failed.read_text("utf-8") if failed.exists() else ""
+    claim = folder / CLAIM
+    with suppress(FileNotFoundError):
+        if time.time() - claim.stat().st_mtime > LONGEST:
+            claim.unlink()
+    with suppress(FileExistsError):
+        claim.touch(exist_ok=False)
+        logging.getLogger(__name__).info(
+            "Another process compiles the loss masked_dos for this processor; it is "
+            "faster from the next run on, and kept in %s. Torch computes the same "
+            "numbers until then.",
+            folder,
+        )
+        # A shell, so that the process has no parent that would have to wait for it.
+        subprocess.run(
+            [
+                *("/bin/sh", "-c", '"$0" -c "$1" </dev/null >/dev/null 2>&1 &'),
+                *(sys.executable, f"import os; os.nice(10)\n{code}"),
+            ],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            start_new_session=True,
+            check=True,
+        )
+    if reason:
+        raise RuntimeError(reason)
+    return False
+
+
+def compile_for_others(run: Callable[[], object]) -> None:
+    """
+    Compile in a process that :func:`load_or_compile` has started.
+
+    :param run: calls each of the functions
+    """
+    failed = folder / FAILED
+    try:
+        if failure:
+            raise RuntimeError(failure)
+        _compile(run)
+        failed.unlink(missing_ok=True)
+    except Exception as error:
+        failed.write_text(shorten(error), "utf-8")
+    finally:
+        (folder / CLAIM).unlink(missing_ok=True)
 
 
 def _compile(run: Callable[[], object]) -> None:
