@@ -50,10 +50,17 @@ def report_lines(report: Report) -> Iterator[str]:
         found = (f"{e} {n:g}" for e, n in electrons["valences"].items())
         yield f"valences      {', '.join(found)}"
     errors = summary["kpoint_error"]
-    if errors["median"] is not None:
+    unknown = (
+        f"error not known for {errors['unknown']}: k-points that are unknown, one "
+        "alone, or no regular grid"
+    )
+    if errors["median"] is None:
+        yield f"k-points      {unknown}"
+    else:
         yield (
-            f"k-points      leave an error of {errors['median']:.1%} in the median of "
-            f"the DOS, {errors['largest']:.0%} at most (estimated)"
+            f"k-points      leave an error of {errors['median']:.1%} of the DOS in the "
+            f"median, {errors['largest']:.0%} at most (estimated)"
+            + (f"; {unknown}" if errors["unknown"] else "")
         )
     memory = (
         f"{summary['memory'] / 1e6:.1f} MB of memory, and about "
@@ -157,11 +164,6 @@ def _warnings(report: Report) -> Iterator[str]:
         errors["large"],
         lambda each: f"{each['error']:.0%} off a grid twice as fine, estimated",
     )
-    if errors["unknown"]:
-        yield (
-            f"warning: {errors['unknown']} structures have k-points whose error cannot "
-            "be estimated (unknown, a single one, or no regular grid)"
-        )
     yield from _examples(
         "the same structure as another one, and not used",
         [x for x in summary["duplicates"] if report.split_of[x["structure"]] < 0],
