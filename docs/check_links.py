@@ -16,6 +16,7 @@ from elsewhere import PROJECTS
 OUTSIDE = (
     *(address for address, _ in PROJECTS.values()),
     "https://arxiv.org/abs/",
+    "https://chemiscope.org",
     "https://github.com/pradyunsg/furo",  # the theme names itself
     "https://github.com/pytorch/pytorch/issues/",
     "https://hypothesis.readthedocs.io",
