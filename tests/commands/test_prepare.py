@@ -307,6 +307,8 @@ class TestMistakes:
             ("--grid-spacing", "1e-6", "size: expected at most 1000000 energies"),
             ("--grid-spacing", "nan", "spacing: expected"),
             ("--smearing", "1e12", "smearing: expected"),
+            ("--smearing", "0", "smearing: expected an energy > 0"),
+            ("--smearing", "nan", "smearing: expected an energy > 0"),
             ("--extra-targets", "1000000000000", "extra_targets: expected"),
             ("--extra-targets", "-1", "extra_targets: expected"),
             ("--trust-margin", "nan", "expected an energy >= 0"),

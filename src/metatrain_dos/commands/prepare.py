@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..data.dataset import SPLITS
 from ..data.defaults import (
     COARSEST,
     DEFAULT_ALLOWANCE,
@@ -24,7 +23,7 @@ from ..data.prepare.find import find_sources, with_projections
 from ..data.prepare.grouping import FAMILY, NONE, split_structures
 from ..data.prepare.index import Index
 from ..data.prepare.options import PrepareOptions
-from ..data.prepare.pipeline import read_all, write_splits
+from ..data.prepare.pipeline import ambiguous_split, read_all, write_splits
 from ..data.prepare.report import Report
 from ..data.prepare.report_lines import report_lines
 from ..data.prepare.split import parse_fractions
@@ -102,7 +101,13 @@ def prepare(options: PrepareOptions) -> Report:
     like = None if options.like is None else _read_like(options)
     projected = bool(like.projected if like else options.projected)
     _refuse_beside_projected(options, projected)
-    smearing = like.smearing if like else options.smearing or DEFAULT_SMEARING
+    smearing = DEFAULT_SMEARING if options.smearing is None else options.smearing
+    smearing = like.smearing if like else smearing
+    if not 0 < smearing < math.inf:
+        raise ValueError(
+            f"smearing: expected an energy > 0 in eV, got {smearing}; "
+            f"{DEFAULT_SMEARING} suits usual grids of k-points"
+        )
     with atomic_folder(options.output, resume=True) as made:
         found = find_sources(
             options.sources,
@@ -123,7 +128,7 @@ def prepare(options: PrepareOptions) -> Report:
                 options=_reader_options(options, projected),
                 strict=options.strict,
             )
-            spec = like or _choose_spec(options, index)
+            spec = like or _choose_spec(options, index, smearing)
             best = index.best_of_equal()
             used = index.usable(spec)
             problems = list(index.problems(spec))
@@ -223,11 +228,10 @@ def _read_like(options: PrepareOptions) -> TargetSpec:
         ) from error
 
 
-def _choose_spec(options: PrepareOptions, index: Index) -> TargetSpec:
+def _choose_spec(options: PrepareOptions, index: Index, smearing: float) -> TargetSpec:
     """Make the grid for all structures, and find the electrons of their elements."""
     given = {name: getattr(options, name) for name in GRID_OPTIONS}
     given["reference"] = options.reference or DEFAULT_REFERENCE
-    smearing = options.smearing if options.smearing is not None else DEFAULT_SMEARING
     if options.spacing is None:
         given["spacing"] = min(DEFAULT_SPACING, COARSEST * smearing)
     if options.trust_margin is None:
@@ -247,12 +251,7 @@ def _choose_format(index: Index, split_of: np.ndarray, spec: TargetSpec) -> str:
     """Choose what people can read, unless it takes much memory in a training run."""
     if training_cost.memory_of(index, split_of >= 0, spec) < LARGE_MEMORY:
         return "xyz"
-    atoms = index.rows["atoms"]
-    largest = [
-        atoms[split_of == number].max(initial=0) for number in range(len(SPLITS))
-    ]
-    # In memmap, metatrain takes targets of single atoms for targets of atoms.
-    return "zip" if 1 in largest and not spec.projected else "memmap"
+    return "zip" if ambiguous_split(index, split_of, spec) else "memmap"
 
 
 def _draw(path: Path, index: Index, split_of: np.ndarray, spec: TargetSpec) -> None:

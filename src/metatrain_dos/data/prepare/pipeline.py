@@ -121,15 +121,12 @@ def write_splits(
             "energy: expected an energy in every structure, but some have none; leave "
             "--energy out, or these structures"
         )
-    for number, name in enumerate(SPLITS):
-        atoms = index.rows["atoms"][split_of == number]
-        is_ambiguous = format == "memmap" and not spec.projected
-        if is_ambiguous and len(atoms) and atoms.max() == 1:
-            raise ValueError(
-                f"format: expected a structure of several atoms in the {name}, got "
-                "only single atoms, whose targets metatrain takes for targets of atoms "
-                "in the memmap format; use --format zip"
-            )
+    if format == "memmap" and (name := ambiguous_split(index, split_of, spec)):
+        raise ValueError(
+            f"format: expected a structure of several atoms in the {name}, got only "
+            "single atoms, whose targets metatrain takes for targets of atoms in the "
+            "memmap format; use --format zip"
+        )
     keys = (*INFO_KEYS, *results)
     counts = {
         name: int((split_of == number).sum()) for number, name in enumerate(SPLITS)
@@ -177,6 +174,22 @@ def write_splits(
         loss=recipe.loss,
     )
     return recipe
+
+
+def ambiguous_split(index: Index, split_of: np.ndarray, spec: TargetSpec) -> str | None:
+    """
+    Find a split of single atoms, whose targets could be those of atoms.
+
+    :param index: structures
+    :param split_of: number of the split of each structure; negative for none
+    :param spec: whether targets are those of atoms
+    :return: name of the split; ``None`` if there is none
+    """
+    for number, name in enumerate(SPLITS):
+        atoms = index.rows["atoms"][split_of == number]
+        if not spec.projected and atoms.max(initial=0) == 1:
+            return name
+    return None
 
 
 def common_results(index: Index, used: np.ndarray) -> tuple[str, ...]:
