@@ -153,18 +153,18 @@ def cleaning(rows: list[dict[str, Any]]) -> None:
             aligned = align(
                 np.pad(smooth, free), targets, mask, grid_spacing=row.spacing
             )
-            dos = np.where(mask, aligned.predictions, 0.0)
+            dos = aligned.predictions
             if clean in ("cut", "project"):
                 dos = np.maximum(dos, 0.0)
             if clean == "project":
-                states = np.where(mask, aligned.predictions, 0.0).sum(-1)
-                dos *= (states / dos.sum(-1))[:, None]
-            error = (dos - np.where(mask, targets, 0.0)) / atoms[:, None]
-            points = mask.sum(-1)
-            integrated = np.where(mask, np.cumsum(error, -1) * row.spacing, 0.0)
-            pair = [
-                np.sqrt((e**2).sum(-1) / points).mean() for e in (error, integrated)
-            ]
+                before, after = (
+                    np.where(mask, each, 0.0).sum(-1)
+                    for each in (aligned.predictions, dos)
+                )
+                dos = dos * (before / after)[:, None]
+            cleaned = replace(aligned, predictions=dos)
+            errors = (cleaned.rmse, cleaned.cumulative_rmse)
+            pair = [np.mean(each / atoms) for each in errors]
             cells.append("{:.4f} {:.4f}".format(*pair))
         print(f"| {_changes(row)} | {' | '.join(cells)} |")
 

@@ -116,8 +116,8 @@ class Inspection:
             return {**problems, "empty": 1}
         if dos.min() < -NEGLIGIBLE * top:
             problems["negative"] = float(dos.min())
-        if (sample.kpoint_error or 0) > LARGE_KPOINT_ERROR:
-            problems["k-points"] = 100 * (sample.kpoint_error or 0)
+        if sample.kpoint_error > LARGE_KPOINT_ERROR:
+            problems["k-points"] = 100 * sample.kpoint_error
         if extra and dos[:, 0].max() > NEGLIGIBLE * top:
             problems["edge"] = float(dos[:, 0].max())
         dropped = np.nan_to_num(np.abs(target[:, :extra]), posinf=0.0)

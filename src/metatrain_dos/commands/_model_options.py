@@ -40,6 +40,21 @@ def add_model(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_chemiscope(group: argparse._ActionsContainer) -> None:
+    """
+    Add the file for the viewer chemiscope.
+
+    :param group: parser, or group of options
+    """
+    group.add_argument(
+        "--chemiscope",
+        type=Path,
+        metavar="FILE",
+        help="also write structures beside their DOS for the viewer chemiscope: .json "
+        "or .json.gz (needs metatrain-dos[chemiscope])",
+    )
+
+
 def add_grid(group: argparse._ArgumentGroup) -> None:
     """
     Add the options of the energy axis.

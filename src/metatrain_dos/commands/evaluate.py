@@ -6,7 +6,7 @@ table, figures, and one page with all of them.
 import argparse
 from pathlib import Path
 
-from ._model_options import add_grid, add_model, run_with_model
+from ._model_options import add_chemiscope, add_grid, add_model, run_with_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,13 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: that of the training run if the model or an options.yaml next to it "
         "tells it, else 1)",
     )
-    parser.add_argument(
-        "--chemiscope",
-        type=Path,
-        metavar="FILE",
-        help="also write structures beside their DOS for the viewer chemiscope: .json "
-        "or .json.gz (needs metatrain-dos[chemiscope])",
-    )
+    add_chemiscope(parser)
     electrons = parser.add_argument_group("number of electrons")
     electrons.add_argument(
         "--electrons",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models.defaults import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE, PARTS, ZEROS
-from ._model_options import add_grid, add_model, run_with_model
+from ._model_options import add_chemiscope, add_grid, add_model, run_with_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,13 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also draw the predictions: one structure, the first 16 in a grid, or the "
         "mean with its error; its ending gives the format: .png, .svg or .pdf",
     )
-    parser.add_argument(
-        "--chemiscope",
-        type=Path,
-        metavar="FILE",
-        help="also write structures beside their DOS for the viewer chemiscope: .json "
-        "or .json.gz (needs metatrain-dos[chemiscope])",
-    )
+    add_chemiscope(parser)
     parser.add_argument(
         "--mean",
         action="store_true",

@@ -30,7 +30,7 @@ class Sample:
         stands for it; ``None`` if there is none
     :param source: file of its calculation, if the data set has it
     :param kpoint_error: estimated error of the target that its k-points leave, as a
-        fraction, if the data set has it
+        fraction; NaN if the data set does not have it
     """
 
     index: int
@@ -38,7 +38,7 @@ class Sample:
     target: np.ndarray
     mask: np.ndarray | None
     source: str | None = None
-    kpoint_error: float | None = None
+    kpoint_error: float = np.nan
 
     @property
     def counts(self) -> np.ndarray:
@@ -97,8 +97,7 @@ def samples(section: Section, target: str) -> Iterator[Sample]:
             origin = sources.get(index, {})
             source = atoms.info.get("source", origin.get("source"))
             error = float(origin.get("kpoint_error") or np.nan)
-            known = None if np.isnan(error) else error
-            yield Sample(index, atoms, arrays[0], mask_array, source, known)
+            yield Sample(index, atoms, arrays[0], mask_array, source, error)
 
 
 def _read_sources(data: Path) -> dict[int, dict[str, str]]:

@@ -81,7 +81,7 @@ def write_predictions(
         values = [each.numbers[name] for each in found]
         properties[name] = _numbers(values, unit_of(name))
     label = f"energy - {ZERO_LABELS[zero]}" if ZERO_LABELS[zero] else "energy"
-    _write(path, structures, properties, energies, label, "gap", "structure", of_atoms)
+    _write(path, structures, properties, energies, label, "gap", "structure")
 
 
 def write_comparison(
@@ -126,8 +126,7 @@ def write_comparison(
         properties[name] = _numbers(numbers, unit_of(name), target)
     label = "energy on the axis of the targets"
     atoms = list(structures.values())
-    of_atoms = target == "atom"
-    _write(path, atoms, properties, energies, label, "relative_rmse", target, of_atoms)
+    _write(path, atoms, properties, energies, label, "relative_rmse", target)
 
 
 def _common_axis(found: Sequence[PredictedDOS]) -> np.ndarray:
@@ -161,11 +160,11 @@ def _write(
     label: str,
     shown: str,
     target: str,
-    of_atoms: bool,
 ) -> None:
     """Write the properties that are known of any structure, and choose what to show."""
     import chemiscope
 
+    of_atoms = any(each["target"] == "atom" for each in properties.values())
     counts = {"structure": len(structures), "atom": sum(map(len, structures))}
     properties = {
         **{

@@ -64,9 +64,7 @@ class ErrorTable:
             **_level_errors(batch.levels, atoms),
             "shift": aligned.shift_energy,
             "spread_per_atom": batch.spread / atoms,
-            "kpoint_error": np.array(
-                [s.kpoint_error for s in batch.samples], dtype=np.float64
-            ),
+            "kpoint_error": np.array([s.kpoint_error for s in batch.samples]),
         }
         # The trainers of metatrain divide prediction and target by the number of atoms.
         terms = {t.name: aligned.terms[t.name] / atoms**2 + unknown for t in TERMS}

@@ -41,6 +41,17 @@ def plain_name(path: str | Path) -> str:
     return stem if ending.lower() in OPENERS else name
 
 
+def existing(path: Path) -> Path | None:
+    """
+    Find a file, as it is or compressed.
+
+    :param path: path without the ending of a compressed file
+    :return: the file; ``None`` if there is none
+    """
+    files = (path.with_name(path.name + ending) for ending in ("", *OPENERS))
+    return next((file for file in files if file.exists()), None)
+
+
 def open_bytes(path: str | Path) -> BinaryIO:
     """
     Open a file for reading, decompressed if its name says that it is compressed.

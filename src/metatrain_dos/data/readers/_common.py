@@ -22,6 +22,9 @@ HARTREE = 27.211386245988
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
+# Largest difference of the eigenvalues of the same run, eV
+SAME_RUN = 1e-3
+
 # Arrays may be compressed, but those of calculations never by much.
 LARGEST_RATIO = 20
 
@@ -179,6 +182,28 @@ def check_claim(name: str, shape: tuple[int, ...], dtype: np.dtype, size: int) -
         raise InputError(
             f"{name}: expected an array that fits a file of {size} bytes, got shape "
             f"{shape}; check whether the file is complete"
+        )
+
+
+def check_same_run(
+    expected: np.ndarray, found: np.ndarray, names: tuple[str, str], fix: str
+) -> None:
+    """
+    Refuse projections whose eigenvalues are not those of the calculation.
+
+    :param expected: eigenvalues of the calculation, eV
+    :param found: those beside the projections, in the same order, eV
+    :param names: files that they are from, for the error
+    :param fix: next step, for the error
+    :raises InputError: if they differ
+    """
+    if (
+        expected.size != found.size
+        or np.abs(expected.ravel() - found.ravel()).max() > SAME_RUN
+    ):
+        raise InputError(
+            f"projections: expected the eigenvalues of {names[0]} in {names[1]}, got "
+            f"others; {fix}"
         )
 
 

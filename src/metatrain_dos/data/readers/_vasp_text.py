@@ -9,7 +9,7 @@ import ase
 import ase.io
 import numpy as np
 
-from ...utils.compressed import OPENERS, open_text
+from ...utils.compressed import existing, open_text, plain_name
 from ..calculation import InputError
 from ._common import numbers
 
@@ -28,12 +28,9 @@ def file_beside(path: Path, name: str) -> Path | None:
     :param name: name of the other file, without an ending
     :return: the file; ``None`` if there is none
     """
-    plain = path.with_suffix("") if path.suffix.lower() in OPENERS else path
     names = r"(?i)eigenval|doscar|vasprun\.xml"
-    found, count = re.subn(names, name, plain.name)
-    other = plain.with_name(found if count else name)
-    files = (other.with_name(other.name + ending) for ending in ("", *OPENERS))
-    return next((file for file in files if file.exists()), None)
+    found, count = re.subn(names, name, plain_name(path))
+    return existing(path.with_name(found if count else name))
 
 
 def text_beside(path: Path, name: str) -> str | None:

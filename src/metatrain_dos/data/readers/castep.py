@@ -6,7 +6,7 @@ from pathlib import Path
 import ase
 import numpy as np
 
-from ...utils.compressed import OPENERS, open_text, plain_name
+from ...utils.compressed import existing, open_text, plain_name
 from ..calculation import Calculation, InputError
 from ._common import BOHR, HARTREE, checked, crystal, numbers, reading
 
@@ -157,9 +157,8 @@ def _place(
 
 def _text_of(path: Path, name: str) -> str | None:
     """Read another file of the run, compressed or not; ``None`` if there is none."""
-    for ending in ("", *OPENERS):
-        beside = path.with_name(name + ending)
-        if beside.exists():
-            with open_text(beside, "replace") as stream:
-                return stream.read()
-    return None
+    file = existing(path.with_name(name))
+    if file is None:
+        return None
+    with open_text(file, "replace") as stream:
+        return stream.read()

@@ -11,11 +11,8 @@ import numpy as np
 from ...utils.compressed import open_bytes, open_text, plain_name
 from ..calculation import Calculation, InputError
 from ..projection import projected
-from ._common import HARTREE, head, numbers
+from ._common import HARTREE, check_same_run, head, numbers
 
-
-# Largest difference of the eigenvalues of the same run, eV
-SAME_RUN = 1e-3
 
 # Atomic wavefunctions of a pseudopotential in both versions of UPF. Those with a
 # negative occupation are not used.
@@ -51,14 +48,10 @@ def add_projections(
         )
     with open_bytes(files[0]) as stream:
         energies, parts = _read(stream)
+    names = path.name, str(files[0])
+    fix = "run projwfc.x again, after pw.x"
+    check_same_run(calculation.eigenvalues, energies, names, fix)
     shape = calculation.eigenvalues.shape
-    if energies.size != calculation.eigenvalues.size or (
-        np.abs(energies - calculation.eigenvalues.ravel()).max() > SAME_RUN
-    ):
-        raise InputError(
-            f"projections: expected the eigenvalues of {path.name} in {files[0]}, got "
-            "others; run projwfc.x again, after pw.x"
-        )
     # All k-points of one spin channel come before those of the other.
     values = np.array(parts).reshape(*shape[:2], -1, shape[2])
     owners = _owners(files[0].parent, root, len(calculation.atoms), values.shape[2])

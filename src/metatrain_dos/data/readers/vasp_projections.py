@@ -10,13 +10,9 @@ from ...utils.compressed import open_text
 from ..calculation import Calculation, InputError
 from ..projection import projected
 from ..symmetry import equivalent_atoms
-from ._common import numbers
+from ._common import check_same_run, numbers
 from ._vasp_text import file_beside
 from ._vasprun import PROJECTED, Section, find, rows_of
-
-
-# Largest difference of the eigenvalues of the same run, eV
-SAME_RUN = 1e-3
 
 
 def add_projections(
@@ -45,14 +41,11 @@ def add_projections(
     file = file_beside(path, "PROCAR_OPT" if is_opt else "PROCAR")
     if not rows and file is not None:
         rows, energies = _read_procar(file)
-        if energies.size != np.prod(shape) or (
-            np.abs(energies.reshape(shape)[:, counted] - calculation.eigenvalues).max()
-            > SAME_RUN
-        ):
-            raise InputError(
-                f"projections: expected the eigenvalues of {path.name} in {file.name}, "
-                "got others; leave the files of one run in one folder"
-            )
+        if energies.size == np.prod(shape):
+            energies = energies.reshape(shape)[:, counted]
+        fix = "leave the files of one run in one folder"
+        names = path.name, file.name
+        check_same_run(calculation.eigenvalues, energies, names, fix)
     if not rows:
         raise InputError(
             f"projections: expected <projected> in {path.name}, or PROCAR beside it, "

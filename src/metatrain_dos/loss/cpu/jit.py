@@ -131,7 +131,8 @@ def load_or_compile(run: Callable[[], object], elsewhere: str = "") -> bool:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True, exist_ok=True)
             if elsewhere and os.environ.get(SWITCH) != "now" and os.name == "posix":
-                return _compile_elsewhere(elsewhere)
+                _compile_elsewhere(elsewhere)
+                return False
             _compile(run)
     except Exception as error:
         warnings.warn(
@@ -145,8 +146,8 @@ def load_or_compile(run: Callable[[], object], elsewhere: str = "") -> bool:
     return True
 
 
-def _compile_elsewhere(code: str) -> bool:
-    """Start a process that compiles, unless there is one; return false."""
+def _compile_elsewhere(code: str) -> None:
+    """Start a process that compiles, unless there is one; tell why the last failed."""
     failed = folder / FAILED
     reason = failed.read_text("utf-8") if failed.exists() else ""
     claim = folder / CLAIM
@@ -173,7 +174,6 @@ def _compile_elsewhere(code: str) -> bool:
         )
     if reason:
         raise RuntimeError(reason)
-    return False
 
 
 def compile_for_others(run: Callable[[], object]) -> None:
