@@ -1,7 +1,6 @@
-"""Files of metatensor and metatomic, written without them, and archives of many."""
+"""Files of metatensor and metatomic, written without them."""
 
 import io
-import zipfile
 
 import ase
 import numpy as np
@@ -10,7 +9,6 @@ import torch
 from metatensor.torch import Labels, TensorBlock, TensorMap, equal_raise, load_buffer
 from metatomic.torch import load_system, systems_to_torch
 
-from metatrain_dos.data.archive import ArchiveWriter, pack
 from metatrain_dos.data.disk_dataset import system_bytes, tensor_map_bytes
 
 
@@ -50,30 +48,3 @@ def test_systems_are_those_of_metatomic(pbc):
     wanted = systems_to_torch(atoms, dtype=torch.float64)
     for name in ("types", "positions", "cell", "pbc"):
         assert torch.equal(getattr(found, name), getattr(wanted, name)), name
-
-
-@pytest.mark.parametrize("start", [0, 5 * 2**30])
-def test_archives_of_any_size(tmp_path, start):
-    """Positions beyond 4 GB, after a hole that takes no space on the disk."""
-    parts = [{"a/ä.npy": b"some"}, {"b": b"", "c": b"more"}]
-    path = tmp_path / "archive.zip"
-    file = path.open("wb")
-    file.seek(start)
-    archive = ArchiveWriter(file)
-    for part in parts:
-        archive.add(*pack(part))
-    archive.close()
-    with zipfile.ZipFile(path) as found:
-        assert found.testzip() is None  # checksums
-        contents = {name: found.read(name) for name in found.namelist()}
-    assert contents == parts[0] | parts[1]
-
-
-def test_more_members_than_16_bits_count(tmp_path):
-    members = {str(i): b"" for i in range(70_000)}
-    path = tmp_path / "archive.zip"
-    archive = ArchiveWriter(path.open("wb"))
-    archive.add(*pack(members))
-    archive.close()
-    with zipfile.ZipFile(path) as found:
-        assert len(found.namelist()) == len(members)

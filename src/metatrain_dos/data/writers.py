@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
+from zipfile import ZipFile
 
 import ase
 import numpy as np
@@ -11,8 +12,12 @@ from ase.io.extxyz import write_xyz
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from ..utils.files import BUFFER
-from .archive import ArchiveWriter, pack
-from .disk_dataset import array_bytes, system_bytes, tensor_map_bytes
+from .disk_dataset import (
+    add_members,
+    array_bytes,
+    system_bytes,
+    tensor_map_bytes,
+)
 
 
 class Writer(Protocol):
@@ -96,13 +101,13 @@ class DiskDatasetWriter:
     has_masks: ClassVar[bool] = False
 
     def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
-        self._archive = ArchiveWriter(path.open("wb", BUFFER))
+        self._archive = ZipFile(path, "w")
         self._atoms: list[int] = []
 
     @staticmethod
     def encode(
         frames: Sequence[ase.Atoms], keys: tuple[str, ...], first: int
-    ) -> tuple[bytes, bytes, list[int]]:
+    ) -> tuple[dict[str, bytes], list[int]]:
         """Make the members of some structures, and note their numbers of atoms."""
         members = {}
         for index, frame in enumerate(frames, first):
@@ -117,19 +122,19 @@ class DiskDatasetWriter:
                 # metatrain wants that in an array of bytes.
                 array = array_bytes(np.frombuffer(content, np.uint8))
                 members[f"{index}/{key}.mts"] = array
-        return *pack(members), [len(frame) for frame in frames]
+        return members, [len(frame) for frame in frames]
 
-    def write(self, encoded: tuple[bytes, bytes, list[int]]) -> None:
+    def write(self, encoded: tuple[dict[str, bytes], list[int]]) -> None:
         """Write some structures."""
-        content, records, atoms = encoded
-        self._archive.add(content, records)
+        members, atoms = encoded
+        add_members(self._archive, members)
         self._atoms += atoms
 
     def close(self) -> None:
         """Finish the file."""
         # What metatrain needs for batches that are limited in their number of atoms
         atoms = array_bytes(np.array(self._atoms, dtype=np.int64))
-        self._archive.add(*pack({"metadata/atom_counts.npy": atoms}))
+        add_members(self._archive, {"metadata/atom_counts.npy": atoms})
         self._archive.close()
 
 
