@@ -61,7 +61,8 @@ def open_bytes(path: str | Path) -> BinaryIO:
     :raises OSError: if the file cannot be opened
     """
     path = Path(path)
-    return cast(BinaryIO, OPENERS.get(path.suffix.lower(), _open_plain)(path))
+    opener = OPENERS.get(path.suffix.lower(), lambda plain: plain.open("rb"))
+    return cast(BinaryIO, opener(path))
 
 
 def open_seekable(path: str | Path) -> BinaryIO:
@@ -89,5 +90,13 @@ def open_text(path: str | Path, errors: str = "strict") -> TextIO:
     return io.TextIOWrapper(open_bytes(path), encoding="utf-8", errors=errors)
 
 
-def _open_plain(path: Path) -> BinaryIO:
-    return path.open("rb")
+def text_of(path: str | Path) -> str:
+    """
+    Read a file of which only ASCII matters, whatever the encoding of its titles.
+
+    :param path: the file
+    :return: its text
+    :raises OSError: if the file cannot be opened
+    """
+    with open_text(path, errors="replace") as stream:
+        return stream.read()

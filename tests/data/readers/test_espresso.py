@@ -228,7 +228,7 @@ def test_espresso_truncated_file(unpack, share):
         (">scf<", ">bands<", "calculation: expected a k-point grid, got 'bands'"),
         ("achieved>true", "achieved>false", "convergence_achieved: .* got false"),
         ("scf_conv>", "conv>", "convergence_achieved: expected true, got nothing"),
-        ("nelec>", "charge>", "nelec: expected in the output .* check whether pw.x fi"),
+        ("nelec>", "charge>", "output/band_structure/nelec: expected .* the run fin"),
         ("band_structure>", "bands>", "output/band_structure: expected in the output"),
         ('weight="', 'other="', "kpoint_weights: expected numbers, got .*?"),
         (

@@ -479,7 +479,7 @@ def test_vaspout_path(arrays):
         arrays[f"{group}/{name}"] = np.repeat(
             arrays[f"{group}/{name}"][:, :1], len(points), axis=1
         )
-    with pytest.raises(ValueError, match="kpoint_coords: expected a grid, got a path"):
+    with pytest.raises(ValueError, match="kpoints: expected a grid, got a path of 40"):
         from_arrays(arrays)
 
 

@@ -5,6 +5,7 @@ A reader for another code is a module with one function, and one row of :data:`R
 
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,13 +65,13 @@ class Reader(NamedTuple):
 
     :param patterns: shell patterns of the file name, in lower case, without the ending
         of a compressed file
-    :param read: function from a path, and options, to one calculation, or to several
+    :param read: function from a path, and perhaps keywords, to one calculation, or to
+        several
     :param mark: text near the beginning of every such file; empty where the name is
         enough
     :param unless: names of better files of the same run, beside which a file is not
         read
     :param needs: pattern of files without which a file is not of this format
-    :param options: names of the keywords of the function
     :param read_steps: function from a path to every step that has eigenvalues
     """
 
@@ -79,8 +80,12 @@ class Reader(NamedTuple):
     mark: bytes = b""
     unless: tuple[str, ...] = ()
     needs: str = ""
-    options: tuple[str, ...] = ()
     read_steps: Callable[[Path], Iterator[Calculation]] | None = None
+
+    @property
+    def options(self) -> set[str]:
+        """Names of the arguments of ``read``."""
+        return {*signature(self.read).parameters}
 
     def fits(self, name: str) -> bool:
         """Tell whether a file of that name may be read."""
@@ -90,17 +95,12 @@ class Reader(NamedTuple):
 
 # VASP and its tools rename: vasprun.xml.relax2, vasprun.xml-001.
 READERS = {
-    "Quantum ESPRESSO": Reader(
-        ("*.xml*",), read_espresso_xml, espresso.MARK, options=("projected",)
-    ),
-    "Quantum ESPRESSO folder": Reader(
-        ("*.save",), read_espresso_xml, options=("projected",)
-    ),
+    "Quantum ESPRESSO": Reader(("*.xml*",), read_espresso_xml, espresso.MARK),
+    "Quantum ESPRESSO folder": Reader(("*.save",), read_espresso_xml),
     "VASP": Reader(
         ("*.xml*",),
         read_vasprun,
         b"<modeling",
-        options=("projected",),
         read_steps=read_vasprun_steps,
     ),
     "VASP HDF5": Reader(("vaspout*.h5*",), read_vaspout),
@@ -123,24 +123,15 @@ READERS = {
         ("doscar*",),
         read_doscar,
         unless=("vasprun*.xml*", "vaspout*.h5*", "EIGENVAL*"),
-        options=("smearing",),
     ),
     "Quantum ESPRESSO DOS": Reader(
         ("*.dos*", "*dos*.dat*", "*dos*.txt"),
         read_espresso_dos,
         b"Int dos(E)",
-        options=("smearing",),
     ),
-    "pymatgen": Reader(
-        ("*.json*",), read_dos_json, b"electronic_structure.dos", options=("smearing",)
-    ),
-    "deepmd-kit": Reader(
-        ("type.raw",),
-        read_deepmd,
-        needs="set.*/dos.npy",
-        options=("smearing", "energy_range"),
-    ),
-    "NumPy DOS": Reader(("*dos*.npz",), read_dos_npz, options=("smearing",)),
+    "pymatgen": Reader(("*.json*",), read_dos_json, b"electronic_structure.dos"),
+    "deepmd-kit": Reader(("type.raw",), read_deepmd, needs="set.*/dos.npy"),
+    "NumPy DOS": Reader(("*dos*.npz",), read_dos_npz),
 }
 """
 Format -> reader. The first row that fits a file is used.
@@ -200,7 +191,7 @@ def read_calculations(
         yield from reader.read_steps(path)
         return
     found = reader.read(
-        path, **{key: value for key, value in options.items() if key in reader.options}
+        path, **{key: options[key] for key in reader.options & options.keys()}
     )
     yield from found if isinstance(found, Iterator) else (found,)
 

@@ -4,11 +4,14 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import ase
 import numpy as np
 from ase.data import atomic_numbers
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from ...utils.compressed import open_bytes
 from ...utils.text import shorten
@@ -16,9 +19,13 @@ from ..calculation import Calculation, InputError
 from ._grids import closest_atoms, is_path
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 # CODATA 2018, as in Quantum ESPRESSO; those in ase.units are older.
 BOHR = 0.529177210903
 HARTREE = 27.211386245988
+ATOMIC_UNITS = HARTREE, HARTREE / BOHR, HARTREE / BOHR**3
+"""Units of energy, force and stress, for :func:`label`."""
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -69,6 +76,25 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise _damaged(path, kind) from error
+
+
+def reads(kind: str) -> Callable[[F], F]:
+    """
+    Make a function name the file that it reads in every error, as :func:`reading` does.
+
+    :param kind: description of a correct file
+    :return: decorator of a function whose first argument is the path
+    """
+
+    def decorate(read: F) -> F:
+        @wraps(read)
+        def named(path: str | Path, *arguments: Any, **options: Any) -> Any:
+            with reading(path, kind):
+                return read(path, *arguments, **options)
+
+        return cast(F, named)
+
+    return decorate
 
 
 def _damaged(path: Path | str, kind: str) -> ValueError:
@@ -207,28 +233,34 @@ def check_same_run(
         )
 
 
-def labelled(
+def label(
     atoms: ase.Atoms,
-    energy: float | None,
+    energy: float | np.ndarray | None,
     forces: np.ndarray | None = None,
     stress: np.ndarray | None = None,
-) -> ase.Atoms:
+    *,
+    units: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> None:
     """
     Keep other results with a structure, for models that learn them beside the DOS.
 
+    Results that are not known, or not finite, are left out.
+
     :param atoms: structure, which is changed
-    :param energy: energy with which the forces are consistent, eV
-    :param forces: forces, ``(atoms, 3)``, eV/Å
-    :param stress: stress, ``(3, 3)``, eV/Å³, positive where the cell is stretched
-    :return: the structure; results that are not known, or not finite, are left out
+    :param energy: energy with which the forces are consistent
+    :param forces: forces, ``(atoms, 3)``
+    :param stress: stress, ``(3, 3)``, or ``(6,)`` as xx, yy, zz, yz, xz, xy
+    :param units: of the three, in eV, eV/Å, and eV/Å³, positive where a positive stress
+        stretches the cell
     """
     if energy is not None and np.isfinite(energy):
-        atoms.info["energy"] = float(energy)
+        atoms.info["energy"] = float(energy) * units[0]
     if forces is not None and np.isfinite(forces).all():
-        atoms.set_array("forces", forces, dtype=np.float64, shape=(3,))
+        atoms.set_array("forces", forces * units[1], dtype=np.float64, shape=(3,))
     if stress is not None and np.isfinite(stress).all():
-        atoms.info["stress"] = stress
-    return atoms
+        is_voigt = stress.shape == (6,)
+        stress = voigt_6_to_full_3x3_stress(stress) if is_voigt else stress
+        atoms.info["stress"] = stress * units[2]
 
 
 def maybe(text: str | None) -> float | None:

@@ -14,7 +14,7 @@ from ._common import check_claim
 
 
 def read_hdf5(
-    path: Path, names: Iterable[str], optional: Iterable[str] = ()
+    path: str | Path, names: Iterable[str], optional: Iterable[str] = ()
 ) -> dict[str, np.ndarray]:
     """
     Read some arrays of a file.

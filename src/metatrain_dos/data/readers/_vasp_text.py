@@ -9,7 +9,7 @@ import ase
 import ase.io
 import numpy as np
 
-from ...utils.compressed import existing, open_text, plain_name
+from ...utils.compressed import existing, plain_name, text_of
 from ..calculation import InputError
 from ._common import numbers
 
@@ -20,7 +20,7 @@ SAME = 1e-4
 VECTOR = r"\s+".join([r"(-?\d+\.\d+)"] * 3)
 
 
-def file_beside(path: Path, name: str) -> Path | None:
+def file_beside(path: str | Path, name: str) -> Path | None:
     """
     Find another file of the same run: OUTCAR.relax2.gz beside EIGENVAL.relax2.
 
@@ -30,10 +30,10 @@ def file_beside(path: Path, name: str) -> Path | None:
     """
     names = r"(?i)eigenval|doscar|vasprun\.xml"
     found, count = re.subn(names, name, plain_name(path))
-    return existing(path.with_name(found if count else name))
+    return existing(Path(path).with_name(found if count else name))
 
 
-def text_beside(path: Path, name: str) -> str | None:
+def text_beside(path: str | Path, name: str) -> str | None:
     """
     Read another file of the same run, as :func:`file_beside` finds it.
 
@@ -42,13 +42,10 @@ def text_beside(path: Path, name: str) -> str | None:
     :return: its text; ``None`` if there is no such file
     """
     file = file_beside(path, name)
-    if file is None:
-        return None
-    with open_text(file, errors="replace") as stream:
-        return stream.read()
+    return None if file is None else text_of(file)
 
 
-def structure(path: Path, outcar: str | None) -> ase.Atoms:
+def structure(path: str | Path, outcar: str | None) -> ase.Atoms:
     """
     Find the structure that the states belong to.
 
@@ -110,7 +107,7 @@ def poscar(text: str) -> ase.Atoms:
     )
 
 
-def outcar_beside(path: Path) -> str | None:
+def outcar_beside(path: str | Path) -> str | None:
     """
     Read ``OUTCAR`` of the same run, and refuse a density that is not self-consistent.
 

@@ -7,8 +7,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from ..calculation import InputError
-from ._common import maybe, numbers
+from ._common import maybe
+from ._xml import rows_of
 
 
 # Read once the file has ended; of each the last counts, apart from these two.
@@ -134,32 +134,3 @@ def _without(tags: tuple[str, ...], stream: BinaryIO) -> Iterator[bytes]:
             yield rest[:-LONGEST_TAG]
         rest = rest[-LONGEST_TAG:]
     yield b"" if end else rest
-
-
-def find(section: Section, tag: str) -> Section:
-    """
-    Find an element that every finished run writes.
-
-    :param section: element around it
-    :param tag: its path
-    :return: the element
-    :raises InputError: if it is not there
-    """
-    found = section.find(tag)
-    if found is None:
-        raise InputError(
-            f"{tag}: expected in the output of every finished run, got nothing; check "
-            "whether VASP finished"
-        )
-    return found
-
-
-def rows_of(section: Section) -> np.ndarray:
-    """
-    Read the numbers of the elements in an element.
-
-    :param section: element around them
-    :return: numbers, ``(elements, numbers)``
-    """
-    text = " ".join(row.text or "" for row in section)
-    return numbers(text, section.get("name", section.tag)).reshape(len(section), -1)

@@ -3,15 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from ..calculation import Calculation, InputError
-from ._common import BOHR, HARTREE, checked, crystal, labelled, reading, shown
+from ._common import ATOMIC_UNITS, BOHR, HARTREE, checked, crystal, label, reads, shown
 from ._grids import is_path
 from ._hdf5 import read_hdf5
 
-
-__all__ = ["read_abinit_gsr"]
 
 # Dimensions are variables to HDF5, on which netCDF is built.
 VARIABLES = (
@@ -38,6 +35,7 @@ LABELS = ("cartesian_forces", "cartesian_stress_tensor")
 LARGEST_CHANGE = 1e-3
 
 
+@reads("a GSR.nc file of ABINIT")
 def read_abinit_gsr(path: str | Path) -> Calculation:
     """
     Read the ground-state results of ABINIT, ``*_GSR.nc``.
@@ -50,13 +48,7 @@ def read_abinit_gsr(path: str | Path) -> Calculation:
     :raises ValueError: if the file cannot be read, is not complete, has not converged,
         or has k-points along a path
     """
-    path = Path(path)
-    with reading(path, "a GSR.nc file of ABINIT"):
-        return _from_gsr(read_hdf5(path, VARIABLES, LABELS))
-
-
-def _from_gsr(found: dict[str, np.ndarray]) -> Calculation:
-    """Make a calculation from the variables of a file."""
+    found = read_hdf5(path, VARIABLES, LABELS)
     if found["kptopt"] < 0:
         raise InputError(
             f"kptopt: expected a k-point grid, got {int(found['kptopt'])}, which is a "
@@ -88,17 +80,8 @@ def _from_gsr(found: dict[str, np.ndarray]) -> Calculation:
         found["reduced_atom_positions"],
         BOHR * found["primitive_vectors"],
     )
-    stress = found.get("cartesian_stress_tensor")
-    forces = found.get("cartesian_forces")
-    labelled(
-        atoms,
-        HARTREE * float(found["etotal"]),
-        None if forces is None else HARTREE / BOHR * forces,
-        # xx, yy, zz, yz, xz, xy
-        None
-        if stress is None
-        else HARTREE / BOHR**3 * voigt_6_to_full_3x3_stress(stress),
-    )
+    forces, stress = (found.get(name) for name in LABELS)
+    label(atoms, found["etotal"], forces, stress, units=ATOMIC_UNITS)
     return checked(
         Calculation(
             atoms=atoms,

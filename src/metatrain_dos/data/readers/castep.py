@@ -6,12 +6,10 @@ from pathlib import Path
 import ase
 import numpy as np
 
-from ...utils.compressed import existing, open_text, plain_name
+from ...utils.compressed import existing, plain_name, text_of
 from ..calculation import Calculation, InputError
-from ._common import BOHR, HARTREE, checked, crystal, numbers, reading
+from ._common import BOHR, HARTREE, checked, crystal, numbers, reads
 
-
-__all__ = ["read_castep"]
 
 NUMBER = r"([-+]?\d*\.\d+)"
 VECTOR = rf"\s+{NUMBER}\s+{NUMBER}\s+{NUMBER}"
@@ -31,6 +29,7 @@ NOT_CONVERGED = (
 )
 
 
+@reads("bands of CASTEP beside the .castep or .cell of the same run")
 def read_castep(path: str | Path) -> Calculation:
     """
     Read ``SEED.bands``, with the atoms of a file beside it.
@@ -43,17 +42,11 @@ def read_castep(path: str | Path) -> Calculation:
     :raises ValueError: if the files cannot be read, are not complete, have not
         converged, or have k-points along a path
     """
-    path = Path(path)
-    kind = "bands of CASTEP beside the .castep or .cell of the same run"
-    with reading(path, kind), open_text(path) as stream:
-        return _from_bands(path, stream.read())
-
-
-def _from_bands(path: Path, text: str) -> Calculation:
-    """Make a calculation from the text of the file."""
-    head, *parts = POINT.split(text)
+    head, *parts = POINT.split(text_of(path))
     # Each process writes its own points, so that only their numbers show a path.
-    points = sorted(zip(*(parts[i::3] for i in range(3)), strict=True), key=_number)
+    points = sorted(
+        zip(*(parts[i::3] for i in range(3)), strict=True), key=lambda p: int(p[0])
+    )
     lines = head.splitlines()
     kpoints, channels = (int(line.split()[-1]) for line in lines[:2])
     electrons, bands, levels = (
@@ -87,7 +80,7 @@ def _from_bands(path: Path, text: str) -> Calculation:
     counted = weights > 0
     return checked(
         Calculation(
-            atoms=_atoms_beside(path, cell),
+            atoms=_atoms_beside(Path(path), cell),
             eigenvalues=eigenvalues[:, counted],
             kpoint_weights=weights[counted],
             kpoints=places[counted, :3],
@@ -97,16 +90,12 @@ def _from_bands(path: Path, text: str) -> Calculation:
     )
 
 
-def _number(point: tuple[str, ...]) -> int:
-    """Find the number of a k-point."""
-    return int(point[0])
-
-
 def _atoms_beside(path: Path, cell: np.ndarray) -> ase.Atoms:
     """Find the atoms that the bands belong to."""
     seed = plain_name(path)[: -len(".bands")]
-    output = _text_of(path, f"{seed}.castep")
-    if output is not None:
+    castep = existing(path.with_name(f"{seed}.castep"))
+    if castep is not None:
+        output = text_of(castep)
         if any(mark in output for mark in NOT_CONVERGED):
             raise InputError(
                 "the SCF cycle: expected one that converged, got none in "
@@ -115,8 +104,8 @@ def _atoms_beside(path: Path, cell: np.ndarray) -> ase.Atoms:
         sites = ATOM.findall(output.rpartition(TABLE)[2].partition("xxx")[0])
         return _place(sites, f"{seed}.castep", cell)
     for name in (f"{seed}-out.cell", f"{seed}.cell"):
-        text = _text_of(path, name)
-        if text is None:
+        file = existing(path.with_name(name))
+        if file is None:
             continue
         moved = [seed + end for end in (".geom", ".md")]
         moved = [each for each in moved if path.with_name(each).exists()]
@@ -125,7 +114,7 @@ def _atoms_beside(path: Path, cell: np.ndarray) -> ase.Atoms:
                 f"structure: expected {seed}.castep, because {moved[0]} says that the "
                 f"atoms have moved, got only {name}; put it beside the bands"
             )
-        block = BLOCK.search(re.sub(r"[#!].*", "", text))
+        block = BLOCK.search(re.sub(r"[#!].*", "", text_of(file)))
         unit = re.match(r"\s*([a-z0]+)\s*\n", block[2] if block else "", re.IGNORECASE)
         scale = UNITS[unit[1].lower() if unit else ""]
         in_cell = np.eye(3)
@@ -153,12 +142,3 @@ def _place(
     places = np.array([xyz for _, *xyz in sites], dtype=np.float64)
     places = places if in_cell is None else places @ in_cell
     return crystal([symbol.capitalize() for symbol, *_ in sites], places, cell)
-
-
-def _text_of(path: Path, name: str) -> str | None:
-    """Read another file of the run, compressed or not; ``None`` if there is none."""
-    file = existing(path.with_name(name))
-    if file is None:
-        return None
-    with open_text(file, "replace") as stream:
-        return stream.read()

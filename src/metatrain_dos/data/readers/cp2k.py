@@ -6,12 +6,19 @@ from pathlib import Path
 import ase
 import numpy as np
 
-from ...utils.compressed import open_text
+from ...utils.compressed import text_of
 from ..calculation import Calculation, InputError
-from ._common import HARTREE, checked, labelled, maybe, numbers, reading, rectangular
+from ._common import (
+    ATOMIC_UNITS,
+    HARTREE,
+    checked,
+    label,
+    maybe,
+    numbers,
+    reads,
+    rectangular,
+)
 
-
-__all__ = ["read_cp2k"]
 
 NUMBER = r"(-?\d+\.\d+)"
 VECTOR = rf" +{NUMBER} +{NUMBER} +{NUMBER}"
@@ -23,6 +30,7 @@ BAND = re.compile(r"^ MO\| +\d+ +(\S+) +(\S+) +(\S+) *$", re.MULTILINE)
 ENERGY = re.compile(r"ENERGY\| Total FORCE_EVAL .*?(\S+) *\n")
 
 
+@reads("text output of CP2K")
 def read_cp2k(path: str | Path) -> Calculation:
     """
     Read the text output of CP2K, from which single points can be used.
@@ -35,13 +43,7 @@ def read_cp2k(path: str | Path) -> Calculation:
     :raises ValueError: if the file cannot be read, is not complete, has not converged,
         lacks the eigenvalues or is a relaxation or trajectory
     """
-    path = Path(path)
-    with reading(path, "text output of CP2K"), open_text(path, "replace") as stream:
-        return _from_cp2k(stream.read())
-
-
-def _from_cp2k(text: str) -> Calculation:
-    """Make a calculation from the text that CP2K prints."""
+    text = text_of(path)
     if "PROGRAM ENDED AT" not in text:
         raise InputError(
             "PROGRAM ENDED: expected at the end of the output, got nothing; check "
@@ -93,8 +95,7 @@ def _from_cp2k(text: str) -> Calculation:
         pbc=True,
     )
     found = ENERGY.search(text)
-    energy = maybe(None if found is None else found[1])
-    labelled(atoms, None if energy is None else HARTREE * energy)
+    label(atoms, maybe(found and found[1]), units=ATOMIC_UNITS)
     return checked(
         Calculation(
             atoms=atoms,

@@ -12,12 +12,10 @@ import numpy as np
 from ...utils.compressed import open_text
 from ..calculation import InputError
 from ..gridded_dos import GriddedDOS
-from ._common import check_claim, check_distances, crystal, reading
+from ._common import check_claim, check_distances, crystal, reading, reads
 from ._dos import electrons_below, smearing_or
 from ._vasp_text import structure
 
-
-__all__ = ["read_deepmd", "read_dos_json", "read_dos_npz"]
 
 # Electrons of an atom: one, but for states that the grid misses or cuts in two.
 FEWEST = 0.9
@@ -159,6 +157,7 @@ def read_deepmd(
                 )
 
 
+@reads("arrays of a density of states")
 def read_dos_npz(path: str | Path, smearing: float | None = None) -> GriddedDOS:
     """
     Read a density of states from arrays that ``numpy.savez`` has written.
@@ -175,11 +174,8 @@ def read_dos_npz(path: str | Path, smearing: float | None = None) -> GriddedDOS:
     :raises ValueError: if the file cannot be read, or lacks an array
     """
     path = Path(path)
-    with (
-        reading(path, "arrays of a density of states"),
-        path.open("rb") as stream,  # NumPy does not close it where it is damaged
-        np.load(stream) as arrays,
-    ):
+    # NumPy does not close it where it is damaged.
+    with path.open("rb") as stream, np.load(stream) as arrays:
         for name in arrays.zip.namelist():
             with arrays.zip.open(name) as member:
                 _check_header(member, name, path.stat().st_size)

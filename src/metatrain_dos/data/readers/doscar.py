@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...utils.compressed import open_text
+from ...utils.compressed import text_of
 from ..calculation import InputError
 from ..gridded_dos import GriddedDOS
-from ._common import check_distances, maybe, numbers, reading
+from ._common import check_distances, maybe, numbers, reads
 from ._dos import (
     electrons_below,
     fermi_deviation,
@@ -19,14 +19,15 @@ from ._grids import is_path
 from ._vasp_text import outcar_beside, structure, text_beside
 
 
-__all__ = ["read_doscar"]
-
 # Four digits are printed.
 ROUNDING = 1e-3
 
 NUMBER = r"\s+(-?\d+\.\d+)"
 
+PATH = "kpoints: expected a grid, got a path; run VASP with a k-point grid"
 
+
+@reads("DOSCAR of VASP beside POSCAR or CONTCAR")
 def read_doscar(path: str | Path, smearing: float | None = None) -> GriddedDOS:
     """
     Read the total density of states in ``DOSCAR``, with files beside it.
@@ -41,46 +42,36 @@ def read_doscar(path: str | Path, smearing: float | None = None) -> GriddedDOS:
     :raises ValueError: if the files cannot be read, are not complete, have not
         converged, have k-points along a path, or do not say the smearing
     """
-    path = Path(path)
-    kind = "DOSCAR of VASP beside POSCAR or CONTCAR"
-    with reading(path, kind), open_text(path) as stream:
-        outcar = outcar_beside(path)
-        _check_kpoints(outcar or "")
-        kpoints = (text_beside(path, "KPOINTS") or "").splitlines()
-        if len(kpoints) > 2 and kpoints[2].strip()[:1] in ("l", "L"):
-            raise InputError(PATH)
-        lines = stream.read().splitlines()
-        last, first, size, level = numbers(lines[5], "sixth line")[:4]
-        rows = [numbers(line, "dos") for line in lines[6 : 6 + int(size)]]
-        if len(rows) < size or len(rows[0]) not in (3, 5):
-            raise InputError(
-                f"dos: expected {size:g} lines of 3 or 5 numbers, got {len(rows)}; "
-                "check whether VASP finished"
-            )
-        values = np.array(rows).T
-        step = (last - first) / (size - 1)  # with more digits than the column
-        edges = first + step * np.arange(-1, size)
-        channels = len(values) // 2
-        width = _smearing(outcar, text_beside(path, "INCAR"))
-        width = smearing_or(width, smearing)
-        states = _states(
-            values[1 : 1 + channels] * step, values[1 + channels :], width > 0
+    outcar = outcar_beside(path)
+    _check_kpoints(outcar or "")
+    kpoints = (text_beside(path, "KPOINTS") or "").splitlines()
+    if len(kpoints) > 2 and kpoints[2].strip()[:1] in ("l", "L"):
+        raise InputError(PATH)
+    lines = text_of(path).splitlines()
+    last, first, size, level = numbers(lines[5], "sixth line")[:4]
+    rows = [numbers(line, "dos") for line in lines[6 : 6 + int(size)]]
+    if len(rows) < size or len(rows[0]) not in (3, 5):
+        raise InputError(
+            f"dos: expected {size:g} lines of 3 or 5 numbers, got {len(rows)}; "
+            "check whether VASP finished"
         )
-        found = re.findall(r"NELECT =\s*(\S+)", outcar or "")
-        return GriddedDOS(
-            atoms=check_distances(structure(path, outcar)),
-            edges=edges,
-            states=states,
-            smearing=width,
-            fermi_level=level,
-            n_electrons=maybe(found[0])
-            if found
-            else electrons_below(edges, states, level),
-            end=_end_of_bands(outcar),
-        )
-
-
-PATH = "kpoints: expected a grid, got a path; run VASP with a k-point grid"
+    values = np.array(rows).T
+    step = (last - first) / (size - 1)  # with more digits than the column
+    edges = first + step * np.arange(-1, size)
+    channels = len(values) // 2
+    width = _smearing(outcar, text_beside(path, "INCAR"))
+    width = smearing_or(width, smearing)
+    states = _states(values[1 : 1 + channels] * step, values[1 + channels :], width > 0)
+    found = re.findall(r"NELECT =\s*(\S+)", outcar or "")
+    return GriddedDOS(
+        atoms=check_distances(structure(path, outcar)),
+        edges=edges,
+        states=states,
+        smearing=width,
+        fermi_level=level,
+        n_electrons=maybe(found[0]) if found else electrons_below(edges, states, level),
+        end=_end_of_bands(outcar),
+    )
 
 
 def _states(from_dos: np.ndarray, below: np.ndarray, is_mean: bool) -> np.ndarray:

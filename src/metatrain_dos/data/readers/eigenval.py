@@ -3,19 +3,16 @@
 import re
 from pathlib import Path
 
-import ase
 import numpy as np
 
-from ...utils.compressed import open_text
+from ...utils.compressed import text_of
 from ..calculation import Calculation, InputError
-from ._common import checked, maybe, numbers, reading
+from ._common import checked, maybe, numbers, reads
 from ._vasp_text import outcar_beside, structure, text_beside
 from .vasp import level_between
 
 
-__all__ = ["read_eigenval"]
-
-
+@reads("EIGENVAL of VASP beside POSCAR or CONTCAR")
 def read_eigenval(path: str | Path) -> Calculation:
     """
     Read ``EIGENVAL`` of VASP, with files beside it that have the same ending.
@@ -29,18 +26,9 @@ def read_eigenval(path: str | Path) -> Calculation:
     :raises ValueError: if the files cannot be read, are not complete, have not
         converged, or have k-points along a path
     """
-    path = Path(path)
-    kind = "EIGENVAL of VASP beside POSCAR or CONTCAR"
-    with reading(path, kind), open_text(path) as stream:
-        outcar = outcar_beside(path)
-        return _from_eigenval(
-            stream.read(), structure(path, outcar), _level(path, outcar)
-        )
-
-
-def _from_eigenval(text: str, atoms: ase.Atoms, level: float | None) -> Calculation:
-    """Make a calculation from the text of the file."""
-    head, *lines = text.split("\n", 6)
+    outcar = outcar_beside(path)
+    level = _level(path, outcar)
+    head, *lines = text_of(path).split("\n", 6)
     channels = int(numbers(head, "first line")[-1])
     electrons, kpoints, bands = (int(n) for n in numbers(lines[4], "sixth line"))
     rows = [line.split() for line in lines[5].splitlines() if line.strip()]
@@ -68,7 +56,7 @@ def _from_eigenval(text: str, atoms: ase.Atoms, level: float | None) -> Calculat
     counted = weights > 0
     return checked(
         Calculation(
-            atoms=atoms,
+            atoms=structure(path, outcar),
             eigenvalues=eigenvalues[:, counted],
             kpoint_weights=weights[counted],
             kpoints=points[counted, :3],
@@ -78,7 +66,7 @@ def _from_eigenval(text: str, atoms: ase.Atoms, level: float | None) -> Calculat
     )
 
 
-def _level(path: Path, outcar: str | None) -> float | None:
+def _level(path: str | Path, outcar: str | None) -> float | None:
     """Find the Fermi level beside the eigenvalues."""
     levels = re.findall(r"E-fermi :\s*(\S+)", outcar or "")
     if levels:

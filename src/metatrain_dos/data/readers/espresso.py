@@ -1,8 +1,9 @@
 """Read the XML output of ``pw.x`` (Quantum ESPRESSO)."""
 
 import re
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import ase
 import numpy as np
@@ -10,11 +11,25 @@ from ase.data import atomic_numbers
 
 from ...utils.compressed import open_bytes
 from ..calculation import Calculation, InputError
-from ._common import BOHR, HARTREE, checked, labelled, maybe, numbers, reading
+from ._common import (
+    ATOMIC_UNITS,
+    BOHR,
+    HARTREE,
+    checked,
+    label,
+    maybe,
+    numbers,
+    reading,
+)
+from ._xml import find, rows_of
 from .espresso_projections import add_projections
 
 
-__all__ = ["read_espresso_xml"]
+# Stress is positive where the cell is compressed.
+UNITS = (*ATOMIC_UNITS[:2], -ATOMIC_UNITS[2])
+KIND = "XML output of pw.x"
+MARK = b":espresso"
+"""Text near the beginning of every such file."""
 
 
 def read_espresso_xml(path: str | Path, projected: bool = False) -> Calculation:
@@ -49,14 +64,7 @@ def structure_in_xml(path: Path) -> tuple[ase.Atoms, float]:
     path = _xml_file(path)
     with reading(path, KIND):
         root = _root(path)
-        electrons = _number(_find(root, "output/band_structure/nelec"))
-        return _structure(_step_of_bands(root)), electrons
-
-
-KIND = "XML output of pw.x"
-
-MARK = b":espresso"
-"""Text near the beginning of every such file."""
+        return _structure(_step_of_bands(root)), _electrons(root)
 
 
 def _xml_file(path: Path) -> Path:
@@ -68,7 +76,7 @@ def _xml_file(path: Path) -> Path:
     return found[0] if found else path / "data-file-schema.xml"
 
 
-def _root(path: Path) -> ElementTree.Element:
+def _root(path: Path) -> Element:
     """Parse a file; return its root element."""
     with open_bytes(path) as stream:
         root = ElementTree.parse(stream).getroot()
@@ -80,9 +88,9 @@ def _root(path: Path) -> ElementTree.Element:
     return root
 
 
-def _from_espresso(root: ElementTree.Element) -> Calculation:
+def _from_espresso(root: Element) -> Calculation:
     """Make a calculation from the root element of an output of ``pw.x``."""
-    kind = _find(root, "input/control_variables/calculation").text
+    kind = find(root, "input/control_variables/calculation").text
     if kind == "bands":
         raise InputError(
             "calculation: expected a k-point grid, got 'bands', which is a path; run "
@@ -91,36 +99,26 @@ def _from_espresso(root: ElementTree.Element) -> Calculation:
     if kind != "nscf":
         _check_convergence(root)
     output = _step_of_bands(root)
-    bands = _find(root, "output/band_structure")
-    channels = 2 if _find(bands, "lsda").text == "true" else 1
+    bands = find(root, "output/band_structure")
+    channels = 2 if find(bands, "lsda").text == "true" else 1
     points = bands.findall("ks_energies")
-    places = [_find(point, "k_point") for point in points]
-    energies = _all_numbers([_find(point, "eigenvalues") for point in points])
+    places = [find(point, "k_point") for point in points]
+    energies = rows_of([find(point, "eigenvalues") for point in points])
     weights = " ".join(place.get("weight", "?") for place in places)
-    # In units of 2 pi / alat; in units of the cell, the same in each step
-    cartesian = _all_numbers(places).reshape(-1, 3)
-    lattice = _find(root, "output/basis_set/reciprocal_lattice")
-    reciprocal = np.array([_numbers(vector) for vector in lattice])
+    # k-points in units of 2 pi / alat; in units of the cell, the same in each step
+    reciprocal = rows_of(find(root, "output/basis_set/reciprocal_lattice"))
     steps = max(1, len(root.findall("step")))
-    level = bands.find("fermi_energy")
-    if level is None:
-        level = bands.find("highestOccupiedLevel")
-    fermi_level = maybe(None if level is None else level.text)
+    level = maybe(
+        bands.findtext("fermi_energy", bands.findtext("highestOccupiedLevel"))
+    )
     atoms = _structure(output)
     if kind != "nscf":
         energy = maybe(output.findtext("total_energy/etot"))
-        forces, stress = (output.find(name) for name in ("forces", "stress"))
-        labelled(
-            atoms,
-            None if energy is None else HARTREE * energy,
-            None
-            if forces is None
-            else HARTREE / BOHR * _numbers(forces).reshape(-1, 3),
-            # positive where the cell is compressed
-            None
-            if stress is None
-            else -HARTREE / BOHR**3 * _numbers(stress).reshape(-1, 3),
+        forces, stress = (
+            None if each is None else numbers(each.text, each.tag).reshape(-1, 3)
+            for each in map(output.find, ("forces", "stress"))
         )
+        label(atoms, energy, forces, stress, units=UNITS)
     return checked(
         Calculation(
             atoms=atoms,
@@ -128,29 +126,28 @@ def _from_espresso(root: ElementTree.Element) -> Calculation:
             eigenvalues=HARTREE
             * energies.reshape(len(points), channels, -1).swapaxes(0, 1),
             kpoint_weights=numbers(weights, "kpoint_weights"),
-            kpoints=cartesian @ np.linalg.inv(reciprocal),
-            fermi_level=None if fermi_level is None else HARTREE * fermi_level,
-            n_electrons=_number(_find(bands, "nelec")),
+            kpoints=rows_of(places) @ np.linalg.inv(reciprocal),
+            fermi_level=None if level is None else HARTREE * level,
+            n_electrons=_electrons(root),
             step=steps,
             steps=steps,
         )
     )
 
 
-def _structure(output: ElementTree.Element) -> ase.Atoms:
+def _structure(output: Element) -> ase.Atoms:
     """Make a structure from the element of a step."""
-    structure = _find(output, "atomic_structure")
+    structure = find(output, "atomic_structure")
     sites = structure.findall("atomic_positions/atom")
-    cell = [_numbers(_find(structure, f"cell/{name}")) for name in ("a1", "a2", "a3")]
     return ase.Atoms(
         [_symbol(site.get("name", "")) for site in sites],
-        positions=BOHR * np.array([_numbers(site) for site in sites]),
-        cell=BOHR * np.array(cell),
+        positions=BOHR * rows_of(sites),
+        cell=BOHR * rows_of(find(structure, "cell")),
         pbc=True,
     )
 
 
-def _check_convergence(root: ElementTree.Element) -> None:
+def _check_convergence(root: Element) -> None:
     """Refuse a density that is not self-consistent."""
     scf = "output/convergence_info/scf_conv"
     converged = root.findtext(f"{scf}/convergence_achieved")
@@ -170,14 +167,14 @@ def _check_convergence(root: ElementTree.Element) -> None:
         )
 
 
-def _step_of_bands(root: ElementTree.Element) -> ElementTree.Element:
+def _step_of_bands(root: Element) -> Element:
     """
     Find the element with the structure that the bands belong to.
 
     After a relaxation or a trajectory that stops at its last step, the output has the
     structure of the next one, but the energy of the last.
     """
-    output = _find(root, "output")
+    output = find(root, "output")
     last = root.findall("step")[-1:]
     if last and output.findtext("total_energy/etot") == last[0].findtext(
         "total_energy/etot"
@@ -186,30 +183,10 @@ def _step_of_bands(root: ElementTree.Element) -> ElementTree.Element:
     return output
 
 
-def _find(element: ElementTree.Element, tag: str) -> ElementTree.Element:
-    """Find an element that every finished run writes."""
-    found = element.find(tag)
-    if found is None:
-        raise InputError(
-            f"{tag}: expected in the output of every finished run, got nothing; check "
-            "whether pw.x finished"
-        )
-    return found
-
-
-def _numbers(element: ElementTree.Element) -> np.ndarray:
-    """Read the numbers in an element."""
-    return numbers(element.text, element.tag)
-
-
-def _all_numbers(elements: list[ElementTree.Element]) -> np.ndarray:
-    """Read the numbers in several elements of the same kind at once."""
-    return numbers(" ".join(each.text or "" for each in elements), elements[0].tag)
-
-
-def _number(element: ElementTree.Element) -> float:
-    """Read the number in an element."""
-    return float(_numbers(element)[0])
+def _electrons(root: Element) -> float:
+    """Read the number of electrons."""
+    nelec = find(root, "output/band_structure/nelec")
+    return float(numbers(nelec.text, nelec.tag)[0])
 
 
 def _symbol(label: str) -> str:

@@ -7,21 +7,20 @@ from pathlib import Path
 import ase
 import numpy as np
 
-from ...utils.compressed import open_text, plain_name
+from ...utils.compressed import plain_name, text_of
 from ..calculation import InputError
 from ..gridded_dos import GriddedDOS
 from ..identity import fingerprint, same_structures
 from . import espresso, espresso_text
-from ._common import HARTREE, check_distances, head, maybe, numbers, reading
+from ._common import HARTREE, check_distances, head, maybe, numbers, reads
 from ._dos import fermi_deviation, gaussian_deviation, smearing_or
 
-
-__all__ = ["read_espresso_dos"]
 
 OUTPUTS = ("*.save", "*.xml*", "*.out*", "*.pwo*", "*.log*")
 BROADENING = re.compile(r"ngauss,\s*degauss=\s*(-?\d+)\s+(\S+)")
 
 
+@reads("output of dos.x beside that of pw.x")
 def read_espresso_dos(path: str | Path, smearing: float | None = None) -> GriddedDOS:
     """
     Read the density of states of ``dos.x``, with outputs of the same run beside it.
@@ -38,29 +37,27 @@ def read_espresso_dos(path: str | Path, smearing: float | None = None) -> Gridde
         structures, or do not say the smearing
     """
     path = Path(path)
-    with reading(path, "output of dos.x beside that of pw.x"):
-        with open_text(path) as stream:
-            header, *lines = stream.read().splitlines()
-        rows = [numbers(line, "dos") for line in lines if line.strip()]
-        channels = 2 if "dosup" in header else 1
-        values = np.array(rows).T
-        if len(values) != 2 + channels:
-            raise InputError(
-                f"dos: expected {2 + channels} columns, got {len(values)}; check "
-                "whether dos.x finished"
-            )
-        atoms, electrons = _structure(path)
-        level = re.search(r"EFermi =\s*(\S+)", header)
-        # The printed energies are rounded to three decimals.
-        energies = np.linspace(values[0, 0], values[0, -1], values.shape[1])
-        return GriddedDOS.from_samples(
-            check_distances(atoms),
-            energies,
-            values[1:-1],
-            smearing=smearing_or(_smearing(path), smearing),
-            fermi_level=maybe(level[1]) if level else None,
-            n_electrons=electrons,
+    header, *lines = text_of(path).splitlines()
+    rows = [numbers(line, "dos") for line in lines if line.strip()]
+    channels = 2 if "dosup" in header else 1
+    values = np.array(rows).T
+    if len(values) != 2 + channels:
+        raise InputError(
+            f"dos: expected {2 + channels} columns, got {len(values)}; check "
+            "whether dos.x finished"
         )
+    atoms, electrons = _structure(path)
+    level = re.search(r"EFermi =\s*(\S+)", header)
+    # The printed energies are rounded to three decimals.
+    energies = np.linspace(values[0, 0], values[0, -1], values.shape[1])
+    return GriddedDOS.from_samples(
+        check_distances(atoms),
+        energies,
+        values[1:-1],
+        smearing=smearing_or(_smearing(path), smearing),
+        fermi_level=maybe(level[1]) if level else None,
+        n_electrons=electrons,
+    )
 
 
 def _beside(path: Path, mark: bytes) -> Iterator[list[Path]]:
@@ -111,8 +108,7 @@ def _smearing(path: Path) -> float | None:
     for files in _beside(path, b"Program DOS"):
         widths = set()
         for file in files:
-            with open_text(file, errors="replace") as stream:
-                text = stream.read()
+            text = text_of(file)
             found = BROADENING.findall(text)
             if found:
                 kind, degauss = found[-1]

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ...utils.compressed import open_bytes, open_text, plain_name
+from ...utils.compressed import open_bytes, plain_name, text_of
 from ..calculation import Calculation, InputError
 from ..projection import projected
 from ._common import HARTREE, check_same_run, head, numbers
@@ -110,8 +110,7 @@ def _owners(
 
 def _count_wavefunctions(file: Path) -> float:
     """Count the atomic wavefunctions of one atom, without spin."""
-    with open_text(file, errors="replace") as stream:
-        text = stream.read()
+    text = text_of(file)
     chi = [
         (_attribute(each, "l"), _attribute(each, "occupation"))
         for each in CHI.findall(text)
@@ -131,8 +130,7 @@ def _printed_owners(folder: Path) -> Iterator[np.ndarray]:
     """Find the atoms of wavefunctions in outputs of ``projwfc.x``."""
     for file in sorted(folder.iterdir()):
         if file.is_file() and b"Program PROJWFC" in head(file):
-            with open_text(file, errors="replace") as stream:
-                yield np.array(STATE.findall(stream.read()), dtype=int) - 1
+            yield np.array(STATE.findall(text_of(file)), dtype=int) - 1
 
 
 def _orbits(root: ElementTree.Element, atoms: int) -> np.ndarray:

@@ -9,17 +9,24 @@ from typing import Any
 import ase
 import ase.io
 import numpy as np
-from ase.stress import voigt_6_to_full_3x3_stress
 
-from ...utils.compressed import open_text
+from ...utils.compressed import text_of
 from ..calculation import Calculation, InputError
 from ._ase import bands_from_ase
-from ._common import checked, each_step, labelled, numbers, reading
+from ._common import checked, each_step, label, numbers, reading, reads
 
 
-__all__ = ["read_espresso_text", "read_espresso_text_steps"]
+KIND = "text output of pw.x"
+MARK = b"Program PWSCF"
+"""Text near the beginning of every such file."""
+SCF = "Self-consistent Calculation"
+NOT_PRINTED = (
+    "eigenvalues: expected in the output, got none; give the prefix.xml of this run, "
+    "or run pw.x with verbosity = 'high'"
+)
 
 
+@reads(KIND)
 def read_espresso_text(path: str | Path) -> Calculation:
     """
     Read the text that ``pw.x`` (Quantum ESPRESSO) prints, with the help of ASE.
@@ -32,15 +39,9 @@ def read_espresso_text(path: str | Path) -> Calculation:
     :raises ValueError: if the file cannot be read, is not complete, has not converged,
         lacks the eigenvalues, or has k-points along a path
     """
-    path = Path(path)
-    # Titles and paths may be in any encoding; nothing that is read here is.
-    with (
-        reading(path, KIND),
-        open_text(path, errors="replace") as stream,
-    ):
-        atoms, text, electrons = _read_steps(stream.read(), -1)
-        steps = text.count(SCF)
-        return _from_step(atoms[0], text, electrons, steps, steps)
+    [atoms], text, electrons = _read_steps(path, -1)
+    steps = text.count(SCF)
+    return _from_step(atoms, text, electrons, steps, steps)
 
 
 def read_espresso_text_steps(path: str | Path) -> Iterator[Calculation]:
@@ -52,9 +53,8 @@ def read_espresso_text_steps(path: str | Path) -> Iterator[Calculation]:
     :raises ValueError: as :func:`read_espresso_text`; after the others if a step lacks
         eigenvalues or has not converged
     """
-    path = Path(path)
-    with reading(path, KIND), open_text(path, errors="replace") as stream:
-        atoms, text, electrons = _read_steps(stream.read(), slice(None))
+    with reading(path, KIND):
+        atoms, text, electrons = _read_steps(Path(path), slice(None))
         cycles = text.split(SCF)[1:]
         if len(cycles) != len(atoms):
             raise InputError(
@@ -70,9 +70,7 @@ def read_espresso_text_steps(path: str | Path) -> Iterator[Calculation]:
         yield from each_step(make, range(1, len(atoms) + 1))
 
 
-SCF = "Self-consistent Calculation"
-
-
+@reads(KIND)
 def structure_in_text(path: Path) -> tuple[ase.Atoms, float]:
     """
     Read the last structure, and the number of electrons, without bands.
@@ -82,19 +80,13 @@ def structure_in_text(path: Path) -> tuple[ase.Atoms, float]:
     :raises ValueError: if the file cannot be read, is not complete, has not converged,
         or has k-points along a path
     """
-    with reading(path, KIND), open_text(path, errors="replace") as stream:
-        [atoms], _, electrons = _read_steps(stream.read(), -1)
-        return atoms.copy(), electrons  # without the calculator
+    [atoms], _, electrons = _read_steps(path, -1)
+    return atoms.copy(), electrons  # without the calculator
 
 
-KIND = "text output of pw.x"
-
-MARK = b"Program PWSCF"
-"""Text near the beginning of every such file."""
-
-
-def _read_steps(text: str, index: Any) -> tuple[list[ase.Atoms], str, float]:
+def _read_steps(path: str | Path, index: Any) -> tuple[list[ase.Atoms], str, float]:
     """Read steps; return them, the text of the last run, and the electrons."""
+    text = text_of(path)
     last = text[max(text.rfind(MARK.decode()), 0) :]
     _check_text(last)
     # A level that did not fit its columns is not needed; ASE would stumble over it.
@@ -120,12 +112,7 @@ def _from_step(
         )
     results = atoms.calc.results
     structure = atoms.copy()  # without the calculator
-    labelled(
-        structure,
-        results.get("free_energy"),
-        results.get("forces"),
-        voigt_6_to_full_3x3_stress(results["stress"]) if "stress" in results else None,
-    )
+    label(structure, *map(results.get, ("free_energy", "forces", "stress")))
     return checked(
         Calculation(
             atoms=structure,
@@ -138,12 +125,6 @@ def _from_step(
             steps=max(steps, 1),
         )
     )
-
-
-NOT_PRINTED = (
-    "eigenvalues: expected in the output, got none; give the prefix.xml of this run, "
-    "or run pw.x with verbosity = 'high'"
-)
 
 
 def _check_text(text: str) -> None:

@@ -11,12 +11,11 @@ import ase
 import ase.io
 import numpy as np
 from ase.calculators.calculator import all_properties
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from ...utils.compressed import open_text
 from ...utils.text import shorten
 from ..calculation import INFO_KEYS, Calculation, InputError
-from ._common import checked, labelled, reading
+from ._common import checked, label, reading
 
 
 # Numbers in a matrix, which ASE knows by its name.
@@ -177,13 +176,7 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
     kpoints = found.get("kpoints")
     if atoms.calc is not None:  # where ASE puts energy, forces and stress
         results, atoms.calc = atoms.calc.results, None
-        stress = results.get("stress")
-        labelled(
-            atoms,
-            results.get("energy"),
-            results.get("forces"),
-            None if stress is None else voigt_6_to_full_3x3_stress(stress),
-        )
+        label(atoms, *map(results.get, ("energy", "forces", "stress")))
     return checked(
         Calculation(
             atoms=atoms,

@@ -10,14 +10,11 @@ from typing import Any, BinaryIO
 import ase
 import numpy as np
 from ase.io import ulm
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from ...utils.compressed import open_seekable
 from ..calculation import Calculation, InputError
-from ._common import checked, labelled, reading
+from ._common import check_claim, checked, label, reads
 
-
-__all__ = ["read_gpw"]
 
 # Versions of the file. Before the first, names are different; before the second, the
 # occupations of non-collinear calculations are.
@@ -28,6 +25,7 @@ OBJECTS = ("cell", "bandpath")
 EMPTY = 1e-6
 
 
+@reads("a .gpw file of GPAW")
 def read_gpw(path: str | Path) -> Calculation:
     """
     Read the ``.gpw`` file of GPAW, for which GPAW itself is not needed.
@@ -41,8 +39,7 @@ def read_gpw(path: str | Path) -> Calculation:
     :raises ValueError: if the file cannot be read, is not complete, has not converged,
         or has k-points along a path
     """
-    path = Path(path)
-    with reading(path, "a .gpw file of GPAW"), open_seekable(path) as stream:
+    with open_seekable(path) as stream:
         # Arrays are binary and the rest is JSON: nothing in the file is executed.
         size = stream.seek(0, os.SEEK_END)
         _check_announced(stream, size)
@@ -65,34 +62,30 @@ def read_gpw(path: str | Path) -> Calculation:
         levels = _array(waves, "fermi_levels", size)
         points = _array(waves.kpts, "ibzkpts", size)
         results = file.results
+        energy = results.get("free_energy", results.get("energy"))
         forces, stress = (
             _array(results, name, size) if name in results else None
             for name in ("forces", "stress")
         )
-        labelled(
-            structure,
-            results.get("free_energy", results.get("energy")),
-            forces,
-            None if stress is None else voigt_6_to_full_3x3_stress(stress),
+    label(structure, energy, forces, stress)
+    _check(version, converged, kpoints, eigenvalues.ndim)
+    # Occupations are between 0 and 1; the weights of a .gpw file sum to 1.
+    if eigenvalues.ndim == 2:
+        eigenvalues, occupations = eigenvalues[None], occupations[None]
+    else:
+        weights = weights * (2 / len(eigenvalues))
+    bands = _converged_bands(wanted, occupations)
+    return checked(
+        Calculation(
+            atoms=structure,
+            eigenvalues=eigenvalues[..., :bands],
+            kpoint_weights=weights,
+            kpoints=points,
+            # A calculation with a fixed magnetic moment has one for each channel.
+            fermi_level=levels[0] if len(levels) == 1 else None,
+            n_electrons=(weights[:, None] * occupations).sum(),
         )
-        _check(version, converged, kpoints, eigenvalues.ndim)
-        # Occupations are between 0 and 1; the weights of a .gpw file sum to 1.
-        if eigenvalues.ndim == 2:
-            eigenvalues, occupations = eigenvalues[None], occupations[None]
-        else:
-            weights = weights * (2 / len(eigenvalues))
-        bands = _converged_bands(wanted, occupations)
-        return checked(
-            Calculation(
-                atoms=structure,
-                eigenvalues=eigenvalues[..., :bands],
-                kpoint_weights=weights,
-                kpoints=points,
-                # A calculation with a fixed magnetic moment has one for each channel.
-                fermi_level=levels[0] if len(levels) == 1 else None,
-                n_electrons=(weights[:, None] * occupations).sum(),
-            )
-        )
+    )
 
 
 def _check_announced(stream: BinaryIO, size: int) -> None:
@@ -141,10 +134,7 @@ def _check_object(entry: dict[str, Any]) -> dict[str, Any]:
 def _array(file: ulm.Reader, name: str, size: int) -> np.ndarray:
     """Read an array, whose header may claim more than a file of that size holds."""
     proxy = file.proxy(name)
-    if math.prod(proxy.shape) * proxy.itemsize > size:
-        raise InputError(
-            f"{name}: expected a complete file, got shape {proxy.shape} in {size} bytes"
-        )
+    check_claim(name, proxy.shape, proxy.dtype, size)
     return proxy.read()
 
 

@@ -12,26 +12,32 @@ from ._common import (
     checked,
     crystal,
     each_step,
-    labelled,
+    label,
     maybe,
     numbers,
     reading,
+    reads,
     rectangular,
     shown,
 )
 from ._grids import is_path
-from ._vasprun import OPT, SECTIONS, Section, find, read_sections, rows_of
+from ._vasprun import OPT, SECTIONS, Section, read_sections
+from ._xml import find, rows_of
 from .vasp_projections import add_projections
 
-
-__all__ = ["read_vasprun", "read_vasprun_steps"]
 
 # Species are named with two characters, and these lose one.
 ELEMENTS = {"r": "Zr", "X": "Xe"}
 
-KILOBAR = 0.1 * ase.units.GPa
+# Energies, forces, and stress in kilobar, positive where it compresses the cell
+UNITS = 1.0, 1.0, -0.1 * ase.units.GPa
+LABELS = "varray[@name='forces']", "varray[@name='stress']"
 
 
+KIND = "vasprun.xml of VASP"
+
+
+@reads(KIND)
 def read_vasprun(path: str | Path, projected: bool = False) -> Calculation:
     """
     Read ``vasprun.xml``, the XML output of VASP.
@@ -46,15 +52,14 @@ def read_vasprun(path: str | Path, projected: bool = False) -> Calculation:
     :raises ValueError: if the file cannot be read, is not complete, has not converged,
         lacks the eigenvalues, or has k-points along a path, or there are no projections
     """
-    path = Path(path)
-    with reading(path, KIND), open_bytes(path) as stream:
+    with open_bytes(path) as stream:
         sections, steps, parts = read_sections(stream, projected=projected)
-        energies = steps[-1].energies if steps else []
-        calculation = _from_vasprun(sections, energies, len(steps), len(steps))
-        if projected:
-            points, _, _ = _grid(sections)
-            return add_projections(calculation, sections, points, parts, path)
-        return calculation
+    energies = steps[-1].energies if steps else []
+    calculation = _from_vasprun(sections, energies, len(steps), len(steps))
+    if projected:
+        points, _, _ = _grid(sections)
+        return add_projections(calculation, sections, points, parts, Path(path))
+    return calculation
 
 
 def read_vasprun_steps(path: str | Path) -> Iterator[Calculation]:
@@ -66,7 +71,6 @@ def read_vasprun_steps(path: str | Path) -> Iterator[Calculation]:
     :raises ValueError: as :func:`read_vasprun`; after the others if a step has not
         converged
     """
-    path = Path(path)
     with reading(path, KIND), open_bytes(path) as stream:
         sections, steps, _ = read_sections(stream, all_steps=True)
         others = {key: each for key, each in sections.items() if key not in OPT}
@@ -84,9 +88,6 @@ def read_vasprun_steps(path: str | Path) -> Iterator[Calculation]:
             return _from_vasprun(whole[number], energies, number, len(steps))
 
         yield from each_step(make, whole)
-
-
-KIND = "vasprun.xml of VASP"
 
 
 def _from_vasprun(
@@ -136,15 +137,12 @@ def _from_vasprun(
         rows_of(find(structure, "crystal/varray[@name='basis']")),
     )
     if is_scf:
+        energy = maybe(calculation.findtext("energy/i[@name='e_fr_energy']"))
         forces, stress = (
-            calculation.find(f"varray[@name='{name}']") for name in ("forces", "stress")
+            None if each is None else rows_of(each)
+            for each in map(calculation.find, LABELS)
         )
-        labelled(
-            atoms,
-            maybe(calculation.findtext("energy/i[@name='e_fr_energy']")),
-            None if forces is None else rows_of(forces),
-            None if stress is None else -KILOBAR * rows_of(stress),
-        )
+        label(atoms, energy, forces, stress, units=UNITS)
     level = maybe(None if dos is None else dos.findtext("i[@name='efermi']"))
     if dos is None:
         level = level_between(eigenvalues, occupations)

@@ -12,7 +12,8 @@ from ..projection import projected
 from ..symmetry import equivalent_atoms
 from ._common import check_same_run, numbers
 from ._vasp_text import file_beside
-from ._vasprun import PROJECTED, Section, find, rows_of
+from ._vasprun import PROJECTED, Section
+from ._xml import find, rows_of
 
 
 def add_projections(

@@ -5,13 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from ..calculation import Calculation, InputError
-from ._common import checked, crystal, labelled, reading
+from ._common import checked, crystal, label, reads
 from ._grids import is_path
 from ._hdf5 import read_hdf5
-from .vasp import ELEMENTS, KILOBAR, level_between
+from .vasp import ELEMENTS, UNITS, level_between
 
-
-__all__ = ["read_vaspout"]
 
 BANDS = ("eigenvalues", "fermiweights", "kpoint_coords", "kpoints_symmetry_weight")
 GRIDS = ("", "_kpoints_opt")
@@ -34,6 +32,7 @@ OPTIONAL = (
 )
 
 
+@reads("vaspout.h5 of VASP")
 def read_vaspout(path: str | Path) -> Calculation:
     """
     Read ``vaspout.h5``, the HDF5 output of VASP 6.
@@ -46,9 +45,7 @@ def read_vaspout(path: str | Path) -> Calculation:
     :raises ValueError: if the file cannot be read, is not complete, has not converged,
         or has k-points along a path
     """
-    path = Path(path)
-    with reading(path, "vaspout.h5 of VASP"):
-        return _from_vaspout(read_hdf5(path, NEEDED, OPTIONAL))
+    return _from_vaspout(read_hdf5(path, NEEDED, OPTIONAL))
 
 
 def _from_vaspout(found: dict[str, np.ndarray]) -> Calculation:
@@ -67,10 +64,6 @@ def _from_vaspout(found: dict[str, np.ndarray]) -> Calculation:
         found[f"results/electron_eigenvalues{grid}/{name}"] for name in BANDS
     )
     counted = weights > 0
-    if is_path(kpoints[counted], weights[counted]):
-        raise InputError(
-            "kpoint_coords: expected a grid, got a path; run VASP with a k-point grid"
-        )
     noncollinear = found.get("results/electron_dos/ncdij", 1) == 4 or any(
         found.get(f"input/incar/{name}", 0) for name in ("LNONCOLLINEAR", "LSORBIT")
     )
@@ -90,12 +83,8 @@ def _from_vaspout(found: dict[str, np.ndarray]) -> Calculation:
             found[f"{steps}/{name}"][-1] if f"{steps}/{name}" in found else None
             for name in ("energies", "forces", "stress")
         )
-        labelled(
-            atoms,
-            None if energies is None else float(energies[0]),  # the free energy
-            forces,
-            None if stress is None else -KILOBAR * stress,
-        )
+        energy = None if energies is None else energies[0]  # the free energy
+        label(atoms, energy, forces, stress, units=UNITS)
     level = found.get(f"results/electron_dos{grid}/efermi")
     electrons = found.get(
         "results/electron_eigenvalues/nelectrons",
