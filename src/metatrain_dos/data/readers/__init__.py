@@ -11,52 +11,29 @@ from typing import Any, NamedTuple
 
 from ...utils.compressed import plain_name
 from ...utils.files import refuse_special_file
-from ..calculation import Calculation, calculation_to_atoms
+from ..calculation import Calculation as Calculation
+from ..calculation import calculation_to_atoms as calculation_to_atoms
 from ..gridded_dos import AnyCalculation
 from . import espresso, espresso_text
-from ._ase import calculation_from_ase
+from ._ase import calculation_from_ase as calculation_from_ase
 from ._common import head
-from .abinit import read_abinit_gsr
-from .castep import read_castep
-from .cp2k import read_cp2k
-from .dos_arrays import read_deepmd, read_dos_json, read_dos_npz
-from .doscar import read_doscar
-from .eigenval import read_eigenval
-from .espresso import read_espresso_xml
-from .espresso_dos import read_espresso_dos
-from .espresso_text import read_espresso_text, read_espresso_text_steps
-from .extxyz import read_extxyz
-from .gpaw import read_gpw
-from .vasp import read_vasprun, read_vasprun_steps
-from .vaspout import read_vaspout
-
-
-__all__ = [
-    "READERS",
-    "Calculation",
-    "Reader",
-    "calculation_from_ase",
-    "calculation_to_atoms",
-    "find_reader",
-    "read_abinit_gsr",
-    "read_calculations",
-    "read_castep",
-    "read_cp2k",
-    "read_deepmd",
-    "read_dos_json",
-    "read_dos_npz",
-    "read_doscar",
-    "read_eigenval",
-    "read_espresso_dos",
-    "read_espresso_text",
-    "read_espresso_text_steps",
-    "read_espresso_xml",
-    "read_extxyz",
-    "read_gpw",
-    "read_vaspout",
-    "read_vasprun",
-    "read_vasprun_steps",
-]
+from .abinit import read_abinit_gsr as read_abinit_gsr
+from .castep import read_castep as read_castep
+from .cp2k import read_cp2k as read_cp2k
+from .dos_arrays import read_deepmd as read_deepmd
+from .dos_arrays import read_dos_json as read_dos_json
+from .dos_arrays import read_dos_npz as read_dos_npz
+from .doscar import read_doscar as read_doscar
+from .eigenval import read_eigenval as read_eigenval
+from .espresso import read_espresso_xml as read_espresso_xml
+from .espresso_dos import read_espresso_dos as read_espresso_dos
+from .espresso_text import read_espresso_text as read_espresso_text
+from .espresso_text import read_espresso_text_steps as read_espresso_text_steps
+from .extxyz import read_extxyz as read_extxyz
+from .gpaw import read_gpw as read_gpw
+from .vasp import read_vasprun as read_vasprun
+from .vasp import read_vasprun_steps as read_vasprun_steps
+from .vaspout import read_vaspout as read_vaspout
 
 
 class Reader(NamedTuple):
