@@ -130,12 +130,3 @@ class TestTargets:
             ValueError, match=r"projections: expected some, .* projecte"
         ):
             spec.row(replace(calculation, projections=None))
-
-    def test_that_do_not_add_up(self, calculation):
-        spec = TargetSpec.covering([calculation], projected=True)
-        endless = replace(calculation, projections=np.full((4, 2, 2, 3), 1e308))
-        with (
-            np.errstate(over="ignore"),
-            pytest.raises(ValueError, match=r"expected atoms to add up to the DOS"),
-        ):
-            spec.row(endless)

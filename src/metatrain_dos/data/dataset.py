@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from ..loss.defaults import RECOMMENDED_INT_WEIGHT
 from .gridded_dos import AnyCalculation
-from .references import highest_occupied, reference_energy
+from .references import highest_occupied
 from .target_spec import TARGET, TargetSpec
 from .writers import DATASET_FORMATS
 
@@ -63,7 +63,7 @@ def training_frame(calculation: AnyCalculation, spec: TargetSpec) -> ase.Atoms:
         (atoms.arrays if spec.projected else atoms.info)[key] = values
     occupied = highest_occupied(calculation)
     if occupied is not None:
-        zero = reference_energy(calculation, spec.reference, spec.smearing)
+        zero = spec.zero(calculation)
         atoms.info["highest_occupied"] = round(occupied - zero, DECIMALS)
     if calculation.n_electrons is not None:
         atoms.info["n_electrons"] = calculation.n_electrons

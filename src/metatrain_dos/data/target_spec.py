@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,6 @@ TARGET = "mtt::dos"
 # The grid begins so many standard deviations below the lowest eigenvalue. The DOS is
 # 4e-6 of a single level's peak there: zero, as the loss takes it to be.
 EMPTY_MARGIN = 5.0
-
-# Largest difference between the sum over atoms and the DOS, as a fraction of that
-SUM_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -93,9 +90,6 @@ class TargetSpec:
         calculations: Iterable[AnyCalculation],
         *,
         spacing: float = DEFAULT_SPACING,
-        smearing: float = DEFAULT_SMEARING,
-        trust_margin: float = DEFAULT_TRUST_MARGIN,
-        reference: str = "raw",
         **choices: Any,
     ) -> "TargetSpec":
         """
@@ -103,53 +97,38 @@ class TargetSpec:
 
         :param calculations: the calculations that the grid is for, at least one
         :param spacing: distance between two energies, eV
-        :param smearing: standard deviation of the Gaussian for each eigenvalue, eV
-        :param trust_margin: how far below the end of the bands the DOS is trusted, eV
-        :param reference: the zero of the energies
         :param choices: further fields
         :return: the choices
         :raises ValueError: if there is no calculation
         """
+        any_grid = cls(EnergyGrid(0.0, spacing, 1), **choices)
         lowest, highest = np.inf, -np.inf
         for calculation in calculations:
-            zero = reference_energy(calculation, reference, smearing)
+            zero = any_grid.zero(calculation)
             lowest = min(lowest, calculation.lowest - zero)
-            highest = max(highest, calculation.complete - zero - trust_margin)
+            highest = max(highest, calculation.complete - zero - any_grid.trust_margin)
         if lowest == np.inf:
             raise ValueError(
                 "calculations: expected at least one, got none; check the files they "
                 "are read from"
             )
-        return cls.spanning(
-            lowest,
-            highest,
-            spacing=spacing,
-            smearing=smearing,
-            trust_margin=trust_margin,
-            reference=reference,
-            **choices,
-        )
+        return any_grid.spanning(lowest, highest)
 
-    @classmethod
-    def spanning(
-        cls, lowest: float, highest: float, *, spacing: float, **choices: Any
-    ) -> "TargetSpec":
+    def spanning(self, lowest: float, highest: float) -> "TargetSpec":
         """
-        Choose the grid for a range of energies.
+        Exchange the grid for one that covers a range of energies.
 
         It begins below the lowest eigenvalue, where the DOS is still zero, and ends at
         the highest trusted energy.
 
         :param lowest: lowest eigenvalue, eV
         :param highest: highest trusted energy, eV
-        :param spacing: distance between two energies, eV
-        :param choices: further fields
-        :return: the choices
+        :return: the choices with this grid, of the same spacing
         :raises ValueError: if the range is empty or not finite
         """
-        smearing = choices.get("smearing", DEFAULT_SMEARING)
-        first = lowest - EMPTY_MARGIN * smearing
-        return cls(grid=EnergyGrid.covering(first, highest, spacing), **choices)
+        first = lowest - EMPTY_MARGIN * self.smearing
+        grid = EnergyGrid.covering(first, highest, self.spacing)
+        return replace(self, grid=grid)
 
     @classmethod
     def read(cls, path: str | Path) -> "TargetSpec":
@@ -229,60 +208,55 @@ class TargetSpec:
         :raises ValueError: if channels are wanted of a calculation with spinors, which
             has none
         """
-        if self.projected:
-            return self._rows_of_atoms(calculation)
-        dos, mask = self._channels(calculation)
-        if not self.spin_resolved:
-            dos = dos.sum(axis=0, keepdims=True)
-        elif calculation.channels == 0:
+        dos, mask = (self._of_atoms if self.projected else self._channels)(calculation)
+        if self.spin_resolved and calculation.channels == 0:
             raise ValueError(
                 "eigenvalues: expected spin channels, got a calculation with "
                 "spinors, which has none; leave it out, or sum over spin"
             )
-        elif len(dos) == 1:
+        if self.spin_resolved and len(dos) == 1:
             dos = np.repeat(dos / 2, 2, axis=0)
-        masks = np.broadcast_to(mask, dos.shape)
+        elif not self.spin_resolved and not self.projected:
+            dos = dos.sum(axis=0, keepdims=True)
         front = ((0, 0), (self.extra_targets, 0))
-        return np.pad(dos, front).ravel(), np.pad(masks, front).ravel()
+        rows = np.pad(dos, front)
+        masks = np.pad(np.broadcast_to(mask, dos.shape), front)
+        return (rows, masks) if self.projected else (rows.ravel(), masks.ravel())
 
-    def _rows_of_atoms(
-        self, calculation: AnyCalculation
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def zero(self, calculation: AnyCalculation) -> float:
         """
-        Compute the DOS of each atom, summed over spin, and the mask that all share.
+        Find the energy that becomes zero.
 
-        :raises ValueError: if there are no projections, or the sum over atoms is not
-            the DOS
+        :param calculation: structure and its states
+        :return: energy to subtract from every eigenvalue, eV
+        :raises ValueError: if the calculation does not have the reference
         """
+        return reference_energy(calculation, self.reference, self.smearing)
+
+    def _of_atoms(self, calculation: AnyCalculation) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the DOS of each atom, summed over spin, and the mask of all."""
         if not isinstance(calculation, Calculation) or calculation.projections is None:
             raise ValueError(
                 "projections: expected some, got a calculation without; read it with "
                 "projected=True"
             )
-        total, mask = self.dos_and_mask(calculation)
-        zero = reference_energy(calculation, self.reference, self.smearing)
+        zero = self.zero(calculation)
         energies = (calculation.eigenvalues - zero).ravel()
-        dos = np.array(
-            [
-                sum_of_gaussians(energies, weights.ravel(), self.grid, self.smearing)
-                for weights in shares_of_atoms(calculation.projections)
-                * calculation.kpoint_weights[:, None]
-            ]
-        )
-        off = float(np.abs(dos.sum(axis=0) - total).max())
-        if not off <= SUM_ROUNDING * total.max():
-            raise ValueError(
-                f"projections: expected atoms to add up to the DOS, got a difference "
-                f"of {off:.3g} states/eV; check the projections"
-            )
-        front = ((0, 0), (self.extra_targets, 0))
-        masks = np.broadcast_to(mask, dos.shape)
-        return np.pad(dos, front), np.pad(masks, front)
+        shares = shares_of_atoms(calculation.projections)
+        dos = [
+            sum_of_gaussians(energies, weights.ravel(), self.grid, self.smearing)
+            for weights in shares * calculation.kpoint_weights[:, None]
+        ]
+        return np.array(dos), self._mask(calculation, zero)
+
+    def _mask(self, calculation: AnyCalculation, zero: float) -> np.ndarray:
+        """Mark the energies at which no state is missing, ``(grid.size,)``."""
+        return self.grid.energies <= calculation.complete - zero - self.trust_margin
 
     def _channels(self, calculation: AnyCalculation) -> tuple[np.ndarray, np.ndarray]:
         """Compute the DOS of each channel, ``(channels, grid.size)``, and the mask."""
-        zero = reference_energy(calculation, self.reference, self.smearing)
-        mask = self.grid.energies <= calculation.complete - zero - self.trust_margin
+        zero = self.zero(calculation)
+        mask = self._mask(calculation, zero)
         if isinstance(calculation, GriddedDOS):
             return calculation.on_grid(self.grid, zero, self.smearing), mask
         energies, weights = calculation.eigenvalues - zero, calculation.kpoint_weights

@@ -135,11 +135,8 @@ class Index:
         lowest = self.rows["lowest"] - self.zeros(any_grid.reference)
         limits = self.trusted(any_grid)
         try:
-            return TargetSpec.spanning(
-                float(lowest[known].min()),
-                float(limits[known].max()),
-                spacing=spacing,
-                **settings,
+            return any_grid.spanning(
+                float(lowest[known].min()), float(limits[known].max())
             )
         except ValueError as error:
             reach = np.maximum(abs(lowest), abs(limits))
