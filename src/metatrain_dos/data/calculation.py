@@ -65,6 +65,9 @@ class Calculation:
     steps: int = 1
     projections: np.ndarray | None = None
 
+    # Eigenvalues are not smeared, as the states of a GriddedDOS are.
+    smearing = resolution = blur = 0.0
+
     def __post_init__(self) -> None:
         if not isinstance(self.atoms, ase.Atoms):
             raise InputError(
@@ -112,21 +115,6 @@ class Calculation:
         object.__setattr__(self, "kpoint_weights", weights)
         object.__setattr__(self, "fermi_level", fermi_level)
         object.__setattr__(self, "n_electrons", n_electrons)
-
-    @property
-    def smearing(self) -> float:
-        """Width of the Gaussians that states already have: none for eigenvalues."""
-        return 0.0
-
-    @property
-    def resolution(self) -> float:
-        """Smallest smearing of a DOS that can be made of the states, eV."""
-        return 0.0
-
-    @property
-    def blur(self) -> float:
-        """Energy by which states may be elsewhere because they are smeared, eV."""
-        return 0.0
 
     @property
     def levels(self) -> tuple[np.ndarray, np.ndarray]:
@@ -199,13 +187,24 @@ def check_structure(atoms: ase.Atoms) -> None:
             f"atoms: expected atomic numbers from 1 to {LAST_ELEMENT}, got "
             f"{sorted(set(numbers.tolist()))}; check the chemical symbols"
         )
-    for name, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
-        if not np.isfinite(values).all():
-            raise InputError(
-                f"{name}: expected finite numbers, got "
-                f"{np.count_nonzero(~np.isfinite(values))} that are not; check whether "
-                "the file is complete"
-            )
+    check_finite("positions", atoms.positions)
+    check_finite("cell", atoms.cell.array)
+
+
+def check_finite(name: str, values: np.ndarray) -> None:
+    """
+    Refuse NaN and infinity.
+
+    :param name: argument, for the error
+    :param values: numbers
+    :raises InputError: if a number is not finite
+    """
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{name}: expected finite numbers, got "
+            f"{np.count_nonzero(~np.isfinite(values))} that are not; check whether the "
+            "calculation finished"
+        )
 
 
 def _check_bands(shape: tuple[int, ...], weights: np.ndarray) -> float:
@@ -257,12 +256,7 @@ def finite_array(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
             f"{name}: expected shape ({', '.join(axes)}) and no empty axis, got "
             f"{array.shape}; reshape it"
         )
-    if not np.isfinite(array).all():
-        raise InputError(
-            f"{name}: expected finite numbers, got "
-            f"{np.count_nonzero(~np.isfinite(array))} that are not; check whether the "
-            "calculation finished"
-        )
+    check_finite(name, array)
     return array.astype(np.float64)
 
 
@@ -277,15 +271,10 @@ def finite_number(name: str, value: Any) -> float | None:
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, Real):
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (is_number and np.isfinite(float(value))):
         raise InputError(
-            f"{name}: expected a number or None, got {shorten(value)}; leave "
-            "it out if it is not known"
+            f"{name}: expected a finite number or None, got {shorten(value)}; leave it "
+            "out if it is not known"
         )
-    number = float(value)
-    if not np.isfinite(number):
-        raise InputError(
-            f"{name}: expected a finite number or None, got {number}; leave it out if "
-            "it is not known"
-        )
-    return number
+    return float(value)

@@ -15,19 +15,6 @@ from .target_spec import TARGET, TargetSpec
 from .writers import DATASET_FORMATS
 
 
-__all__ = [
-    "INFO_KEYS",
-    "SPLITS",
-    "TARGET",
-    "TargetSpec",
-    "dataset_section",
-    "target_key",
-    "training_frame",
-    "training_options",
-    "write_dataset",
-    "write_options",
-]
-
 SPLITS = ("training_set", "validation_set", "test_set")
 """Sections of an options file that name data."""
 
@@ -93,30 +80,17 @@ def dataset_section(
         "type": "scalar",
         "num_subtargets": spec.columns,
     }
+    gradients = {each: {"key": each} for each in ("forces", "stress") if each in energy}
+    energies = {"key": "energy", "unit": "eV", "quantity": "energy", **gradients}
     key, mask_key = INFO_KEYS
     mask = {f"{TARGET}_mask": {"key": mask_key, "unit": "", **common}}
     return {
         "systems": {"read_from": file, "length_unit": "angstrom"},
         "targets": {
             TARGET: {"key": key, "unit": "", **common},
-            **({"energy": energy_section(energy)} if energy else {}),
+            **({"energy": energies} if energy else {}),
         },
         **({"extra_data": mask} if masks else {}),
-    }
-
-
-def energy_section(results: Sequence[str]) -> dict[str, Any]:
-    """
-    Describe an energy as the options file of ``mtt train`` does.
-
-    :param results: names of results in a data set, ``energy`` among them
-    :return: content of the target ``energy``
-    """
-    return {
-        "key": "energy",
-        "unit": "eV",
-        "quantity": "energy",
-        **{each: {"key": each} for each in ("forces", "stress") if each in results},
     }
 
 

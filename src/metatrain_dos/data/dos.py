@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from .calculation import check_finite
 from .defaults import DEFAULT_SMEARING as DEFAULT_SMEARING
 from .defaults import DEFAULT_TRUST_MARGIN as DEFAULT_TRUST_MARGIN
 from .grid import EnergyGrid
@@ -117,16 +118,8 @@ def _check_bands(
             f"k-points of the eigenvalues, got shape {kpoint_weights.shape}; check "
             "which axis holds the k-points"
         )
-    for name, values in (
-        ("eigenvalues", eigenvalues),
-        ("kpoint_weights", kpoint_weights),
-    ):
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"{name}: expected finite numbers, got "
-                f"{np.count_nonzero(~np.isfinite(values))} that are not; check whether "
-                "the calculation finished"
-            )
+    check_finite("eigenvalues", eigenvalues)
+    check_finite("kpoint_weights", kpoint_weights)
     return eigenvalues, kpoint_weights
 
 

@@ -5,7 +5,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from .calculation import Calculation
-from .defaults import DEFAULT_SMEARING, REFERENCES
+from .defaults import DEFAULT_SMEARING
 from .gridded_dos import AnyCalculation
 
 
@@ -27,24 +27,17 @@ def reference_energy(
     :param reference: one of :data:`~metatrain_dos.data.defaults.REFERENCES`
     :param smearing: width of the Gaussians for the neutral level, eV
     :return: energy to subtract from every eigenvalue, eV
-    :raises ValueError: if the reference is unknown, or the calculation has none
+    :raises ValueError: if the calculation has none
     """
-    if reference not in REFERENCES:
-        raise ValueError(
-            f"reference: expected {', '.join(REFERENCES)}, got {reference!r}; 'raw' "
-            "needs nothing but eigenvalues"
-        )
     if reference == "raw":
         return 0.0
-    level = None
-    if reference == "neutral":
-        level = neutral_level(calculation, smearing)
-    elif reference == "vbm":
+    level = calculation.fermi_level
+    if reference == "vbm":
         level = highest_occupied(calculation)
-    if level is None and reference != "vbm":
-        level = calculation.fermi_level
-    if level is None and reference == "neutral":
-        return 0.0
+    elif reference == "neutral":
+        neutral = neutral_level(calculation, smearing)
+        # The neutral level has substitutes.
+        level = next(each for each in (neutral, level, 0.0) if each is not None)
     if level is None:
         raise ValueError(
             f"fermi_level: expected one for the reference {reference!r}, got none; "

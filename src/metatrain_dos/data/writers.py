@@ -12,12 +12,7 @@ from ase.io.extxyz import write_xyz
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from ..utils.files import BUFFER
-from .disk_dataset import (
-    add_members,
-    array_bytes,
-    system_bytes,
-    tensor_map_bytes,
-)
+from .disk_dataset import add_members, array_bytes, system_bytes, tensor_map_bytes
 
 
 class Writer(Protocol):
@@ -26,45 +21,41 @@ class Writer(Protocol):
 
     A structure carries its targets and masks in its info, padded, ``(columns,)`` each,
     or those of atoms in its arrays, ``(atoms, columns)``, and energy, forces and stress
-    in its calculator. ``encode`` does all the work for some structures that follow each
-    other in the file, in any process; ``write`` is then called in the order of the
-    file.
+    in its calculator.
+
+    :param path: file or folder to write
+    :param keys: targets, masks and further results of every structure
     """
 
-    suffix: ClassVar[str]
-    in_memory: ClassVar[bool]
-    has_masks: ClassVar[bool]
+    suffix: ClassVar[str] = ""
+    in_memory: ClassVar[bool] = False
+    has_masks: ClassVar[bool] = False
 
     def __init__(self, path: Path, keys: tuple[str, ...]) -> None: ...
 
     @staticmethod
-    def encode(
-        frames: Sequence[ase.Atoms], keys: tuple[str, ...], first: int
-    ) -> Any: ...
+    def encode(frames: Sequence[ase.Atoms], keys: tuple[str, ...], first: int) -> Any:
+        """Do all the work for some structures that follow each other in the file."""
 
-    def write(self, encoded: Any) -> None: ...
+    def write(self, encoded: Any) -> None:
+        """Write some structures, in the order of the file."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Finish the file."""
 
 
-class ExtxyzWriter:
-    """
-    Write extended XYZ, which people can read, and metatrain reads into memory at once.
+class ExtxyzWriter(Writer):
+    """Write extended XYZ for people; metatrain reads it into memory at once."""
 
-    :param path: file to write
-    :param keys: targets, masks and further results of every structure
-    """
-
-    suffix: ClassVar[str] = ".xyz"
-    in_memory: ClassVar[bool] = True
-    has_masks: ClassVar[bool] = True
+    suffix = ".xyz"
+    in_memory = True
+    has_masks = True
 
     def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
         self._file = path.open("w", BUFFER, encoding="utf-8")
 
     @staticmethod
     def encode(frames: Sequence[ase.Atoms], keys: tuple[str, ...], first: int) -> str:
-        """Format some structures."""
         text = io.StringIO()
         for frame in frames:
             for key in keys:
@@ -78,27 +69,20 @@ class ExtxyzWriter:
         return text.getvalue()
 
     def write(self, encoded: str) -> None:
-        """Write some structures."""
         self._file.write(encoded)
 
     def close(self) -> None:
-        """Finish the file."""
         self._file.close()
 
 
-class DiskDatasetWriter:
+class DiskDatasetWriter(Writer):
     """
     Write metatrain's ``DiskDataset``: one zip file, read structure by structure.
 
     There are no masks, as in :class:`MemmapWriter`.
-
-    :param path: file to write
-    :param keys: targets, masks and further results of every structure
     """
 
-    suffix: ClassVar[str] = ".zip"
-    in_memory: ClassVar[bool] = False
-    has_masks: ClassVar[bool] = False
+    suffix = ".zip"
 
     def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
         self._archive = ZipFile(path, "w")
@@ -108,7 +92,7 @@ class DiskDatasetWriter:
     def encode(
         frames: Sequence[ase.Atoms], keys: tuple[str, ...], first: int
     ) -> tuple[dict[str, bytes], list[int]]:
-        """Make the members of some structures, and note their numbers of atoms."""
+        # Members of the archive, and numbers of atoms
         members = {}
         for index, frame in enumerate(frames, first):
             members[f"{index}/system.mta"] = system_bytes(frame)
@@ -125,33 +109,24 @@ class DiskDatasetWriter:
         return members, [len(frame) for frame in frames]
 
     def write(self, encoded: tuple[dict[str, bytes], list[int]]) -> None:
-        """Write some structures."""
         members, atoms = encoded
         add_members(self._archive, members)
         self._atoms += atoms
 
     def close(self) -> None:
-        """Finish the file."""
         # What metatrain needs for batches that are limited in their number of atoms
         atoms = array_bytes(np.array(self._atoms, dtype=np.int64))
         add_members(self._archive, {"metadata/atom_counts.npy": atoms})
         self._archive.close()
 
 
-class MemmapWriter:
+class MemmapWriter(Writer):
     """
     Write metatrain's memory-mapped data set: a folder of arrays, the fastest to read.
 
     Numbers are single precision, as that format wants them. A mask of ones and zeros
     would take as much space as its target, so the target is NaN where it is false.
-
-    :param path: folder to write
-    :param keys: targets, masks and further results of every structure
     """
-
-    suffix: ClassVar[str] = ""
-    in_memory: ClassVar[bool] = False
-    has_masks: ClassVar[bool] = False
 
     def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
         path.mkdir()
@@ -166,7 +141,7 @@ class MemmapWriter:
     def encode(
         frames: Sequence[ase.Atoms], keys: tuple[str, ...], first: int
     ) -> dict[str, np.ndarray]:
-        """Convert some structures to arrays; ``atoms`` has their numbers of atoms."""
+        # Arrays of some structures; ``atoms`` has their numbers of atoms.
         rows = [
             {
                 "x": frame.positions.astype(np.float32),
@@ -185,13 +160,11 @@ class MemmapWriter:
         }
 
     def write(self, encoded: dict[str, np.ndarray]) -> None:
-        """Write some structures."""
         for name, file in self._files.items():
             file.write(encoded[name].tobytes())
         self._atoms.append(encoded["atoms"])
 
     def close(self) -> None:
-        """Finish the folder."""
         for file in self._files.values():
             file.close()
         ends = np.concatenate(self._atoms).cumsum()

@@ -62,8 +62,12 @@ def atomic_folder(
     new = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _locked(path) if resume else _temporary(path) as work:
-            made = work / path.name
+        with (
+            _locked(path)
+            if resume
+            else TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent)
+        ) as work:
+            made = Path(work) / path.name
             shutil.rmtree(made, ignore_errors=True)
             made.mkdir()
             yield made
@@ -77,12 +81,6 @@ def atomic_folder(
             for parent in new:
                 parent.rmdir()
         raise
-
-
-@contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    with TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as work:
-        yield Path(work)
 
 
 @contextmanager

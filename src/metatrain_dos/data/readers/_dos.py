@@ -7,6 +7,12 @@ import numpy as np
 from ..calculation import InputError
 
 
+GAUSSIAN = 1 / math.sqrt(2)
+"""Standard deviation of ``exp(-(E / width)^2)``, as codes define a width, in widths."""
+
+FERMI = math.pi / math.sqrt(3)
+"""Standard deviation of the derivative of the Fermi function, in temperatures."""
+
 # Electrons by which the integral of a DOS may miss a whole number.
 ROUNDING = 0.02
 
@@ -28,26 +34,6 @@ def smearing_or(known: float | None, given: float | None) -> float:
         "none beside it; give their standard deviation with --dos-smearing, 0 for "
         "tetrahedra"
     )
-
-
-def gaussian_deviation(width: float) -> float:
-    """
-    Find the standard deviation of a Gaussian as codes define its width.
-
-    :param width: the ``width`` in ``exp(-(E / width)^2)``, eV
-    :return: standard deviation, eV
-    """
-    return width / math.sqrt(2)
-
-
-def fermi_deviation(width: float) -> float:
-    """
-    Find the standard deviation of the derivative of the Fermi function.
-
-    :param width: Boltzmann's constant times the temperature, eV
-    :return: standard deviation, eV
-    """
-    return width * math.pi / math.sqrt(3)
 
 
 def electrons_below(

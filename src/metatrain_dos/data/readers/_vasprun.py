@@ -36,32 +36,18 @@ class Step(NamedTuple):
     energies: list[float]
 
 
-class Content(NamedTuple):
-    """
-    Everything in the file that bands need.
-
-    :param sections: tag -> element
-    :param steps: all steps
-    :param projections: tag -> part of each state on each atom, in one row for each
-        state: bands of a k-point, k-points of a spin component, and these one after
-        another
-    """
-
-    sections: dict[str, Section]
-    steps: list[Step]
-    projections: dict[str, list[np.ndarray]]
-
-
 def read_sections(
     stream: BinaryIO, *, all_steps: bool = False, projected: bool = False
-) -> Content:
+) -> tuple[dict[str, Section], list[Step], dict[str, list[np.ndarray]]]:
     """
     Read everything that bands need.
 
     :param stream: the file
     :param all_steps: whether to keep other steps than the last, where they have bands
     :param projected: whether to read projections
-    :return: content of the file
+    :return: tag -> element; all steps; and tag -> part of each state on each atom, in
+        one row for each state: bands of a k-point, k-points of a spin component, and
+        these one after another
     """
     parser: Any = ElementTree.XMLPullParser(("start", "end"))
     found: dict[str, Section] = {}
@@ -106,7 +92,7 @@ def read_sections(
                     found[tag] = element
                 root.clear()
     parser.close()
-    return Content(found, steps, projections)
+    return found, steps, projections
 
 
 def _has_bands(section: Section | None) -> bool:

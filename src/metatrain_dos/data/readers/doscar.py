@@ -9,12 +9,7 @@ from ...utils.compressed import text_of
 from ..calculation import InputError
 from ..gridded_dos import GriddedDOS
 from ._common import check_distances, maybe, numbers, reads
-from ._dos import (
-    electrons_below,
-    fermi_deviation,
-    gaussian_deviation,
-    smearing_or,
-)
+from ._dos import FERMI, GAUSSIAN, electrons_below, smearing_or
 from ._grids import is_path
 from ._vasp_text import outcar_beside, structure, text_beside
 
@@ -110,9 +105,9 @@ def _smearing(outcar: str | None, incar: str | None) -> float | None:
     if kind is None or sigma is None:
         return None
     if kind == "0":
-        return gaussian_deviation(sigma)
+        return GAUSSIAN * sigma
     if kind in ("-1", "-14", "-15"):
-        return fermi_deviation(sigma)
+        return FERMI * sigma
     # Tetrahedra; and Methfessel-Paxton's broadening has no second moment.
     return 0.0 if kind in ("-4", "-5") or int(kind) > 0 else None
 

@@ -13,7 +13,7 @@ from ..gridded_dos import GriddedDOS
 from ..identity import fingerprint, same_structures
 from . import espresso, espresso_text
 from ._common import HARTREE, check_distances, head, maybe, numbers, reads
-from ._dos import fermi_deviation, gaussian_deviation, smearing_or
+from ._dos import FERMI, GAUSSIAN, smearing_or
 
 
 OUTPUTS = ("*.save", "*.xml*", "*.out*", "*.pwo*", "*.log*")
@@ -112,18 +112,11 @@ def _smearing(path: Path) -> float | None:
             found = BROADENING.findall(text)
             if found:
                 kind, degauss = found[-1]
-                widths.add(_deviation(int(kind), float(degauss) * HARTREE / 2))
+                # Methfessel-Paxton and cold smearing have no second moment.
+                deviation = {0: GAUSSIAN, -99: FERMI}.get(int(kind), 0.0)
+                widths.add(deviation * float(degauss) * HARTREE / 2)
             elif "etrahedra used" in text:
                 widths.add(0.0)
         if len(widths) == 1:
             return widths.pop()
     return None
-
-
-def _deviation(kind: int, width: float) -> float:
-    """Convert the width of a broadening of Quantum ESPRESSO."""
-    if kind == 0:
-        return gaussian_deviation(width)
-    if kind == -99:
-        return fermi_deviation(width)
-    return 0.0  # Methfessel-Paxton and cold smearing have no second moment
