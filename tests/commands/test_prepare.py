@@ -304,7 +304,7 @@ class TestMistakes:
                 "1e-12",
                 "smearing: .*; take a larger spacing",
             ),
-            ("--grid-spacing", "1e-6", "size: expected at most 1000000 energies"),
+            ("--grid-spacing", "1e-6", "size: expected 1 to 1000000 energies"),
             ("--grid-spacing", "nan", "spacing: expected"),
             ("--smearing", "1e12", "smearing: expected"),
             ("--smearing", "0", "smearing: expected an energy > 0"),

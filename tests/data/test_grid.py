@@ -28,8 +28,8 @@ def test_covering(lowest, highest, spacing):
         ((np.nan, 0.05, 3), "origin: expected a finite energy in eV, got nan"),
         ((0.0, 0.0, 3), r"spacing: expected an energy > 0 in eV, got 0\.0"),
         ((0.0, np.inf, 3), "spacing: expected an energy > 0 in eV, got inf"),
-        ((0.0, 0.05, 0), "size: expected at least one energy, got 0"),
-        ((0.0, 0.05, 10**12), r"size: expected at most 1000000 energies, got 1e\+12"),
+        ((0.0, 0.05, 0), "size: expected 1 to 1000000 energies, got 0"),
+        ((0.0, 0.05, 10**12), r"size: expected 1 to 1000000 energies, got 1e\+12"),
     ],
 )
 def test_refused(arguments, message):

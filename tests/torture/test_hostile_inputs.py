@@ -109,7 +109,7 @@ def test_lists_that_lead_back(command, sources):
         ("--tolerance", "nan", "tolerance: expected"),
         ("--workers", "0", "workers: expected"),
         ("--like", "deep.json", "deep.json: expected"),
-        ("--like", "large.json", "size: expected at most"),
+        ("--like", "large.json", "size: expected 1 to"),
         ("--like", "elsewhere.json", "fit the grid, got none of 10"),
     ],
 )

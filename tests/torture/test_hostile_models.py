@@ -159,7 +159,7 @@ def test_valences(command, folder, amount, tally):
 
 OPTIONS = (
     ("--grid", "deep.json", "deep.json: expected"),
-    ("--grid", "large.json", "size: expected at most"),
+    ("--grid", "large.json", "size: expected 1 to"),
     ("--grid", "pipe.json", "grid: expected a grid.json"),
     ("--device", "cpu:99999", "device: expected"),
     ("--device", "cpu:x", "device: expected"),

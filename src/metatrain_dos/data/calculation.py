@@ -90,26 +90,23 @@ class Calculation:
                 f"the bands hold, got {n_electrons:g}; check the sum of kpoint_weights "
                 "and the number of bands"
             )
-        if self.kpoints is not None:
-            kpoints = finite_array("kpoints", self.kpoints, ("k-points", "3"))
-            if kpoints.shape != (len(weights), 3):
-                raise InputError(
-                    f"kpoints: expected three coordinates of each of the "
-                    f"{len(weights)} k-points, got shape {kpoints.shape}; check which "
-                    "axis holds the k-points"
-                )
-            object.__setattr__(self, "kpoints", kpoints)
-        if self.projections is not None:
-            axes = ("atoms", "spin channels", "k-points", "bands")
-            projections = finite_array("projections", self.projections, axes)
-            expected = (len(self.atoms), *eigenvalues.shape)
-            if projections.shape != expected:
-                raise InputError(
-                    f"projections: expected shape {expected}, like the eigenvalues of "
-                    f"each atom, got {projections.shape}; check whether they are of "
-                    "the same run"
-                )
-            object.__setattr__(self, "projections", projections)
+        for name, axes, shape in (
+            ("kpoints", ("k-points", "3"), (len(weights), 3)),
+            (
+                "projections",
+                ("atoms", "spin channels", "k-points", "bands"),
+                (len(self.atoms), *eigenvalues.shape),
+            ),
+        ):
+            if getattr(self, name) is not None:
+                values = finite_array(name, getattr(self, name), axes)
+                if values.shape != shape:
+                    raise InputError(
+                        f"{name}: expected shape {shape}, to fit the eigenvalues, got "
+                        f"{values.shape}; check the order of the axes, and whether "
+                        "both are of the same run"
+                    )
+                object.__setattr__(self, name, values)
         # A frozen dataclass can only be normalised this way.
         object.__setattr__(self, "eigenvalues", eigenvalues)
         object.__setattr__(self, "kpoint_weights", weights)
@@ -160,16 +157,11 @@ def calculation_to_atoms(calculation: Calculation) -> ase.Atoms:
     atoms = calculation.atoms.copy()
     for key in INFO_KEYS:
         atoms.info.pop(key, None)
-    atoms.info["eigenvalues"] = calculation.eigenvalues.ravel()
-    atoms.info["kpoint_weights"] = calculation.kpoint_weights
+        value = getattr(calculation, key, None)
+        if value is not None:
+            atoms.info[key] = value.ravel() if isinstance(value, np.ndarray) else value
     if len(calculation.eigenvalues) == 2:
         atoms.info["spin_channels"] = 2
-    if calculation.kpoints is not None:
-        atoms.info["kpoints"] = calculation.kpoints.ravel()
-    if calculation.fermi_level is not None:
-        atoms.info["fermi_level"] = calculation.fermi_level
-    if calculation.n_electrons is not None:
-        atoms.info["n_electrons"] = calculation.n_electrons
     return atoms
 
 

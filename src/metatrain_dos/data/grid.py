@@ -38,14 +38,9 @@ class EnergyGrid:
                 f"spacing: expected an energy > 0 in eV, got {self.spacing}; "
                 f"{DEFAULT_SPACING} is a good choice"
             )
-        if self.size < 1:
+        if not 1 <= self.size <= LARGEST_SIZE:
             raise ValueError(
-                f"size: expected at least one energy, got {self.size}; check the range "
-                "that the grid should cover"
-            )
-        if self.size > LARGEST_SIZE:
-            raise ValueError(
-                f"size: expected at most {LARGEST_SIZE} energies, got {self.size:.3g} "
+                f"size: expected 1 to {LARGEST_SIZE} energies, got {self.size:.3g} "
                 f"from {self.origin:g} eV in steps of {self.spacing:g} eV; check the "
                 "eigenvalues and the smearing, or take a larger spacing"
             )

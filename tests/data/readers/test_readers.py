@@ -607,7 +607,6 @@ def test_gpaw_refuses_objects(tmp_path, unpack):
         # ASE would make 2 GB of one number, and of one letter.
         ({"__ndarray__": [[300_000_000], "float64", [1]]}, r"\[300000000\] from 1 num"),
         ({"__ndarray__": [[1], "U500000000", ["a"]]}, "U500000000"),
-        ({"__ase_objtype__": "vibrationsdata"}, "'vibrationsdata' in JSON"),
     ],
 )
 def test_gpaw_refuses_json_that_grows(unpack, entry, message):

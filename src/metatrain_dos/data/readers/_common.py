@@ -132,22 +132,34 @@ def crystal(
     return ase.Atoms(elements, cell=cell, scaled_positions=scaled_positions, pbc=True)
 
 
-def checked(calculation: Calculation) -> Calculation:
+def make_calculation(
+    atoms: ase.Atoms,
+    eigenvalues: np.ndarray,
+    kpoint_weights: np.ndarray,
+    kpoints: np.ndarray | None,
+    **more: Any,
+) -> Calculation:
     """
-    Refuse a calculation that is no density of states, or no structure.
+    Make a calculation of the k-points that have a weight.
 
-    :param calculation: the calculation as read
-    :return: the same
-    :raises InputError: if its k-points are a path, or two atoms are too close
+    :param atoms: its structure; like the others, a field of the class
+    :param more: further fields
+    :return: the calculation
+    :raises InputError: as the class, and if the k-points are a path, or two atoms are
+        too close
     """
-    kpoints, atoms = calculation.kpoints, calculation.atoms
-    if kpoints is not None and is_path(kpoints, calculation.kpoint_weights):
-        raise InputError(
-            f"kpoints: expected a grid, got a path of {len(kpoints)} points; compute "
-            "the bands on a k-point grid"
-        )
+    counted = kpoint_weights != 0
+    if not counted.all():
+        kpoints = None if kpoints is None else kpoints[counted]
+        eigenvalues, kpoint_weights = eigenvalues[:, counted], kpoint_weights[counted]
     check_distances(atoms)
-    return calculation
+    made = Calculation(atoms, eigenvalues, kpoint_weights, kpoints=kpoints, **more)
+    if made.kpoints is not None and is_path(made.kpoints, made.kpoint_weights):
+        raise InputError(
+            f"kpoints: expected a grid, got a path of {len(made.kpoints)} points; "
+            "compute the bands on a k-point grid"
+        )
+    return made
 
 
 def check_distances(atoms: ase.Atoms) -> ase.Atoms:

@@ -5,7 +5,16 @@ from pathlib import Path
 import numpy as np
 
 from ..calculation import Calculation, InputError
-from ._common import ATOMIC_UNITS, BOHR, HARTREE, checked, crystal, label, reads, shown
+from ._common import (
+    ATOMIC_UNITS,
+    BOHR,
+    HARTREE,
+    crystal,
+    label,
+    make_calculation,
+    reads,
+    shown,
+)
 from ._grids import is_path
 from ._hdf5 import read_hdf5
 
@@ -55,10 +64,9 @@ def read_abinit_gsr(path: str | Path) -> Calculation:
             "path; run ABINIT with kptopt = 1"
         )
     weights = found["kpoint_weights"]
-    counted = weights > 0
     kpoints = found["reduced_coordinates_of_kpoints"]
     # The weights of a list (kptopt = 0) may all be zero, or not add up.
-    listed = counted if counted.any() else ~counted
+    listed = weights > 0 if weights.any() else weights == 0
     if is_path(kpoints[listed], weights[listed] + 1e-12):
         raise InputError(
             f"kpt: expected a k-point grid, got a list of {len(kpoints)} points along "
@@ -82,13 +90,11 @@ def read_abinit_gsr(path: str | Path) -> Calculation:
     )
     forces, stress = (found.get(name) for name in LABELS)
     label(atoms, found["etotal"], forces, stress, units=ATOMIC_UNITS)
-    return checked(
-        Calculation(
-            atoms=atoms,
-            eigenvalues=eigenvalues[:, counted, :bands],
-            kpoint_weights=weights[counted] * (2 / (len(eigenvalues) * spinors)),
-            kpoints=kpoints[counted],
-            fermi_level=HARTREE * float(found["fermie"]),
-            n_electrons=float(found["nelect"]),
-        )
+    return make_calculation(
+        atoms=atoms,
+        eigenvalues=eigenvalues[..., :bands],
+        kpoint_weights=weights * (2 / (len(eigenvalues) * spinors)),
+        kpoints=kpoints,
+        fermi_level=HARTREE * float(found["fermie"]),
+        n_electrons=float(found["nelect"]),
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...utils.compressed import existing, plain_name, text_of
 from ..calculation import Calculation, InputError
-from ._common import BOHR, HARTREE, checked, crystal, numbers, reads
+from ._common import BOHR, HARTREE, crystal, make_calculation, numbers, reads
 
 
 NUMBER = r"([-+]?\d*\.\d+)"
@@ -77,16 +77,13 @@ def read_castep(path: str | Path) -> Calculation:
         count = (weights * (eigenvalues[0] < level).sum(-1)).sum()
         if abs(count / 2 - electrons.sum()) < abs(count - electrons.sum()):
             weights = weights / 2
-    counted = weights > 0
-    return checked(
-        Calculation(
-            atoms=_atoms_beside(Path(path), cell),
-            eigenvalues=eigenvalues[:, counted],
-            kpoint_weights=weights[counted],
-            kpoints=places[counted, :3],
-            fermi_level=level,
-            n_electrons=float(electrons.sum()),
-        )
+    return make_calculation(
+        atoms=_atoms_beside(Path(path), cell),
+        eigenvalues=eigenvalues,
+        kpoint_weights=weights,
+        kpoints=places[:, :3],
+        fermi_level=level,
+        n_electrons=float(electrons.sum()),
     )
 
 

@@ -11,8 +11,8 @@ from ..calculation import Calculation, InputError
 from ._common import (
     ATOMIC_UNITS,
     HARTREE,
-    checked,
     label,
+    make_calculation,
     maybe,
     numbers,
     reads,
@@ -96,13 +96,11 @@ def read_cp2k(path: str | Path) -> Calculation:
     )
     found = ENERGY.search(text)
     label(atoms, maybe(found and found[1]), units=ATOMIC_UNITS)
-    return checked(
-        Calculation(
-            atoms=atoms,
-            eigenvalues=HARTREE * eigenvalues,
-            kpoint_weights=weights,
-            kpoints=printed[:, 1:],
-            fermi_level=HARTREE * float(level[-1]) if len(set(level)) == 1 else None,
-            n_electrons=float(count),
-        )
+    return make_calculation(
+        atoms=atoms,
+        eigenvalues=HARTREE * eigenvalues,
+        kpoint_weights=weights,
+        kpoints=printed[:, 1:],
+        fermi_level=HARTREE * float(level[-1]) if len(set(level)) == 1 else None,
+        n_electrons=float(count),
     )

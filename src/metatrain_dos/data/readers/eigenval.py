@@ -7,7 +7,7 @@ import numpy as np
 
 from ...utils.compressed import text_of
 from ..calculation import Calculation, InputError
-from ._common import checked, maybe, numbers, reads
+from ._common import make_calculation, maybe, numbers, reads
 from ._vasp_text import outcar_beside, structure, text_beside
 from .vasp import level_between
 
@@ -53,16 +53,13 @@ def read_eigenval(path: str | Path) -> Calculation:
             weights = weights / 2
         if level is None:
             level = level_between(eigenvalues, occupations)
-    counted = weights > 0
-    return checked(
-        Calculation(
-            atoms=structure(path, outcar),
-            eigenvalues=eigenvalues[:, counted],
-            kpoint_weights=weights[counted],
-            kpoints=points[counted, :3],
-            fermi_level=level,
-            n_electrons=float(electrons),
-        )
+    return make_calculation(
+        atoms=structure(path, outcar),
+        eigenvalues=eigenvalues,
+        kpoint_weights=weights,
+        kpoints=points[:, :3],
+        fermi_level=level,
+        n_electrons=float(electrons),
     )
 
 

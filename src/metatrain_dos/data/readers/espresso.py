@@ -15,8 +15,8 @@ from ._common import (
     ATOMIC_UNITS,
     BOHR,
     HARTREE,
-    checked,
     label,
+    make_calculation,
     maybe,
     numbers,
     reading,
@@ -119,19 +119,17 @@ def _from_espresso(root: Element) -> Calculation:
             for each in map(output.find, ("forces", "stress"))
         )
         label(atoms, energy, forces, stress, units=UNITS)
-    return checked(
-        Calculation(
-            atoms=atoms,
-            # Each k-point lists the bands of the first channel, then the second.
-            eigenvalues=HARTREE
-            * energies.reshape(len(points), channels, -1).swapaxes(0, 1),
-            kpoint_weights=numbers(weights, "kpoint_weights"),
-            kpoints=rows_of(places) @ np.linalg.inv(reciprocal),
-            fermi_level=None if level is None else HARTREE * level,
-            n_electrons=_electrons(root),
-            step=steps,
-            steps=steps,
-        )
+    return make_calculation(
+        atoms=atoms,
+        # Each k-point lists the bands of the first channel, then the second.
+        eigenvalues=HARTREE
+        * energies.reshape(len(points), channels, -1).swapaxes(0, 1),
+        kpoint_weights=numbers(weights, "kpoint_weights"),
+        kpoints=rows_of(places) @ np.linalg.inv(reciprocal),
+        fermi_level=None if level is None else HARTREE * level,
+        n_electrons=_electrons(root),
+        step=steps,
+        steps=steps,
     )
 
 

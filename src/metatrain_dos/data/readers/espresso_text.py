@@ -13,7 +13,7 @@ import numpy as np
 from ...utils.compressed import text_of
 from ..calculation import Calculation, InputError
 from ._ase import bands_from_ase
-from ._common import checked, each_step, label, numbers, reading, reads
+from ._common import each_step, label, make_calculation, numbers, reading, reads
 
 
 KIND = "text output of pw.x"
@@ -113,17 +113,15 @@ def _from_step(
     results = atoms.calc.results
     structure = atoms.copy()  # without the calculator
     label(structure, *map(results.get, ("free_energy", "forces", "stress")))
-    return checked(
-        Calculation(
-            atoms=structure,
-            eigenvalues=eigenvalues,
-            kpoint_weights=weights,
-            kpoints=_printed_kpoints(last)[: len(weights)],
-            fermi_level=fermi_level,
-            n_electrons=electrons,
-            step=max(step, 1),
-            steps=max(steps, 1),
-        )
+    return make_calculation(
+        atoms=structure,
+        eigenvalues=eigenvalues,
+        kpoint_weights=weights,
+        kpoints=_printed_kpoints(last)[: len(weights)],
+        fermi_level=fermi_level,
+        n_electrons=electrons,
+        step=max(step, 1),
+        steps=max(steps, 1),
     )
 
 

@@ -15,7 +15,7 @@ from ase.calculators.calculator import all_properties
 from ...utils.compressed import open_text
 from ...utils.text import shorten
 from ..calculation import INFO_KEYS, Calculation, InputError
-from ._common import checked, label, reading
+from ._common import label, make_calculation, reading
 
 
 # Numbers in a matrix, which ASE knows by its name.
@@ -177,15 +177,13 @@ def _from_info(atoms: ase.Atoms) -> Calculation:
     if atoms.calc is not None:  # where ASE puts energy, forces and stress
         results, atoms.calc = atoms.calc.results, None
         label(atoms, *map(results.get, ("energy", "forces", "stress")))
-    return checked(
-        Calculation(
-            atoms=atoms,
-            eigenvalues=eigenvalues.reshape(channels, weights.size, -1),
-            kpoint_weights=weights,
-            kpoints=None if kpoints is None else np.reshape(kpoints, (-1, 3)),
-            fermi_level=found.get("fermi_level"),
-            n_electrons=found.get("n_electrons"),
-        )
+    return make_calculation(
+        atoms=atoms,
+        eigenvalues=eigenvalues.reshape(channels, weights.size, -1),
+        kpoint_weights=weights,
+        kpoints=None if kpoints is None else np.reshape(kpoints, (-1, 3)),
+        fermi_level=found.get("fermi_level"),
+        n_electrons=found.get("n_electrons"),
     )
 
 

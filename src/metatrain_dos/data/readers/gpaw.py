@@ -13,14 +13,12 @@ from ase.io import ulm
 
 from ...utils.compressed import open_seekable
 from ..calculation import Calculation, InputError
-from ._common import check_claim, checked, label, reads
+from ._common import check_claim, label, make_calculation, reads
 
 
 # Versions of the file. Before the first, names are different; before the second, the
 # occupations of non-collinear calculations are.
 OLDEST, OLDEST_NONCOLLINEAR = 3, 7
-# What GPAW may write as an object of ASE.
-OBJECTS = ("cell", "bandpath")
 # Bands that fewer electrons than this are in count as empty.
 EMPTY = 1e-6
 
@@ -75,16 +73,14 @@ def read_gpw(path: str | Path) -> Calculation:
     else:
         weights = weights * (2 / len(eigenvalues))
     bands = _converged_bands(wanted, occupations)
-    return checked(
-        Calculation(
-            atoms=structure,
-            eigenvalues=eigenvalues[..., :bands],
-            kpoint_weights=weights,
-            kpoints=points,
-            # A calculation with a fixed magnetic moment has one for each channel.
-            fermi_level=levels[0] if len(levels) == 1 else None,
-            n_electrons=(weights[:, None] * occupations).sum(),
-        )
+    return make_calculation(
+        atoms=structure,
+        eigenvalues=eigenvalues[..., :bands],
+        kpoint_weights=weights,
+        kpoints=points,
+        # A calculation with a fixed magnetic moment has one for each channel.
+        fermi_level=levels[0] if len(levels) == 1 else None,
+        n_electrons=(weights[:, None] * occupations).sum(),
     )
 
 
@@ -117,7 +113,7 @@ def _integers(stream: BinaryIO, count: int) -> tuple[int, ...]:
 
 
 def _check_object(entry: dict[str, Any]) -> dict[str, Any]:
-    """Refuse JSON that ASE would make a large array of, or any of its objects."""
+    """Refuse JSON that ASE would make a large array of."""
     if "__ndarray__" in entry:
         shape, dtype, numbers = entry["__ndarray__"]
         if math.prod(shape) > len(numbers) or np.dtype(dtype).kind not in "biufc":
@@ -125,9 +121,6 @@ def _check_object(entry: dict[str, Any]) -> dict[str, Any]:
                 f"expected arrays of numbers, got {dtype} of shape {shape} from "
                 f"{len(numbers)} numbers; check whether the file is complete"
             )
-    kind = entry.get("__ase_objtype__", OBJECTS[0])
-    if kind not in OBJECTS:
-        raise InputError(f"expected numbers and cells, got {kind!r} in JSON")
     return entry
 
 

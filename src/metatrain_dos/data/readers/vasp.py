@@ -9,10 +9,10 @@ import numpy as np
 from ...utils.compressed import open_bytes
 from ..calculation import Calculation, InputError
 from ._common import (
-    checked,
     crystal,
     each_step,
     label,
+    make_calculation,
     maybe,
     numbers,
     reading,
@@ -124,7 +124,6 @@ def _from_vasprun(
             f"eigenvalues: expected {len(weights)} k-points with the same number of "
             f"bands, got shape {eigenvalues.shape}; check whether VASP finished"
         )
-    counted = weights > 0
     weights = weights * (
         1 if settings.get("LNONCOLLINEAR") == "T" else 2 / len(channels)
     )
@@ -149,17 +148,15 @@ def _from_vasprun(
     n_electrons = _setting(settings, "NELECT")
     if n_electrons is None:
         n_electrons = float((weights[:, None] * occupations).sum())
-    return checked(
-        Calculation(
-            atoms=atoms,
-            eigenvalues=eigenvalues[:, counted],
-            kpoint_weights=weights[counted],
-            kpoints=rows_of(find(points, "varray[@name='kpointlist']"))[counted],
-            fermi_level=level,
-            n_electrons=n_electrons,
-            step=step,
-            steps=steps,
-        )
+    return make_calculation(
+        atoms=atoms,
+        eigenvalues=eigenvalues,
+        kpoint_weights=weights,
+        kpoints=rows_of(find(points, "varray[@name='kpointlist']")),
+        fermi_level=level,
+        n_electrons=n_electrons,
+        step=step,
+        steps=steps,
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..calculation import Calculation, InputError
-from ._common import checked, crystal, label, reads
+from ._common import crystal, label, make_calculation, reads
 from ._grids import is_path
 from ._hdf5 import read_hdf5
 from .vasp import ELEMENTS, UNITS, level_between
@@ -63,7 +63,6 @@ def _from_vaspout(found: dict[str, np.ndarray]) -> Calculation:
     eigenvalues, occupations, kpoints, weights = (
         found[f"results/electron_eigenvalues{grid}/{name}"] for name in BANDS
     )
-    counted = weights > 0
     noncollinear = found.get("results/electron_dos/ncdij", 1) == 4 or any(
         found.get(f"input/incar/{name}", 0) for name in ("LNONCOLLINEAR", "LSORBIT")
     )
@@ -90,17 +89,15 @@ def _from_vaspout(found: dict[str, np.ndarray]) -> Calculation:
         "results/electron_eigenvalues/nelectrons",
         (weights[:, None] * occupations).sum(),
     )
-    return checked(
-        Calculation(
-            atoms=atoms,
-            eigenvalues=eigenvalues[:, counted],
-            kpoint_weights=weights[counted],
-            kpoints=kpoints[counted],
-            fermi_level=level_between(eigenvalues, occupations)
-            if level is None
-            else float(level),
-            n_electrons=float(electrons),
-        )
+    return make_calculation(
+        atoms=atoms,
+        eigenvalues=eigenvalues,
+        kpoint_weights=weights,
+        kpoints=kpoints,
+        fermi_level=level_between(eigenvalues, occupations)
+        if level is None
+        else float(level),
+        n_electrons=float(electrons),
     )
 
 
