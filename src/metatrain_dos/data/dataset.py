@@ -98,7 +98,6 @@ def training_options(
     spec: TargetSpec,
     files: Mapping[str, str],
     *,
-    structures: int | None = None,
     energy: Sequence[str] = (),
     masks: bool = True,
     architecture: str = "pet",
@@ -116,8 +115,6 @@ def training_options(
     :param spec: grid and padding
     :param files: name of the file for each of ``training_set``, ``validation_set`` and
         ``test_set``
-    :param structures: number of structures in the training set, if it is known: where
-        they are fewer than the batch size of metatrain, a smaller one is set
     :param energy: results of every structure, with which the energy, and the forces and
         the stress if they are among them, become a second target
     :param masks: whether the files have masks, as in :func:`dataset_section`
@@ -138,10 +135,6 @@ def training_options(
         **({"shift_per": "structure"} if spec.projected else {}),
         **(loss or {}),
     }
-    small = {}
-    if structures is not None and structures < DEFAULT_BATCH_SIZE:
-        # A batch must not be larger than the training set, and several take more steps.
-        small = {"batch_size": max(1, structures // 4)}
     return {
         "architecture": {
             "name": architecture,
@@ -150,7 +143,6 @@ def training_options(
                 "scale_targets": False,
                 "atomic_baseline": {TARGET: 0.0},
                 "best_model_metric": "loss",
-                **small,
                 **(training or {}),
                 "loss": {
                     TARGET: loss,
@@ -214,9 +206,12 @@ def write_dataset(
             frame = training_frame(calculation, spec)
             writer.write(kind.encode([frame], INFO_KEYS, index))
         writer.close()
-    structures = len(splits["training_set"]) if "training_set" in splits else None
-    more = {"structures": structures, "masks": kind.has_masks, **options}
-    return write_options(folder, spec, files, **more)
+    structures = len(splits.get("training_set", ()))
+    if structures < DEFAULT_BATCH_SIZE:
+        # A batch must not be larger than the training set, and several take more steps.
+        small = {"batch_size": max(1, structures // 4)}
+        options["training"] = {**small, **(options.get("training") or {})}
+    return write_options(folder, spec, files, masks=kind.has_masks, **options)
 
 
 def target_key(target: str) -> str:

@@ -14,7 +14,7 @@ from helpers.outputs import run_of_vasp
 from metatrain_dos.data.calculation import calculation_to_atoms
 from metatrain_dos.data.readers import Calculation, read_calculations
 from metatrain_dos.data.readers._common import BOHR
-from metatrain_dos.data.readers._grids import closest_atoms, is_path
+from metatrain_dos.data.readers._grids import check_distances, is_path
 from metatrain_dos.data.readers._hdf5 import read_hdf5
 from metatrain_dos.data.readers.vaspout import NEEDED, OPTIONAL
 from metatrain_dos.data.readers.vaspout import _from_vaspout as from_arrays
@@ -136,31 +136,28 @@ def test_extended_xyz_keeps_kpoints(tmp_path, count):
 
 def test_distances():
     diamond = ase.build.bulk("C", a=3.57)
-    assert closest_atoms(diamond) is None
-    assert closest_atoms(diamond * (3, 3, 3)) is None
-    assert closest_atoms(ase.build.molecule("H2")) is None
-    assert closest_atoms(ase.Atoms("H")) is None
+    molecule = ase.build.molecule("H2")
+    apart = ase.Atoms("C2", [[0, 0, 0.1], [0, 0, 4.8]], cell=[5] * 3)
+    for atoms in (diamond, diamond * (3, 3, 3), molecule, ase.Atoms("H"), apart):
+        assert check_distances(atoms) is atoms
 
 
 @pytest.mark.parametrize(
     ("atoms", "distance"),
     [
         (ase.Atoms("H2", [[0, 0, 0], [0, 0, 0.2]]), 0.2),
-        (ase.Atoms("AuC", [[0, 0, 0], [0, 0, 0]]), 0.0),
+        (ase.Atoms("AuC", [[0, 0, 0], [0, 0, 0]]), 0),
         # through a face, twice around, and of an atom with its own image
         (ase.Atoms("C2", [[0, 0, 0.1], [0, 0, 4.8]], cell=[5] * 3, pbc=True), 0.3),
         (ase.Atoms("C2", [[0, 0, 0.1], [0, 0, 9.8]], cell=[5] * 3, pbc=True), 0.3),
         (ase.Atoms("C", cell=[5, 5, 0.6], pbc=True), 0.6),
-        (ase.Atoms("C", cell=[[5, 0, 0], [4.9, 0.3, 0], [0, 0, 5]], pbc=True), 0.3162),
+        (ase.Atoms("C", cell=[[5, 0, 0], [4.9, 0.3, 0], [0, 0, 5]], pbc=True), 0.316),
         (ase.Atoms("C2", [[0, 0, 0], [0, 0, 0.3]], cell=[5, 0, 0], pbc=[1, 0, 0]), 0.3),
     ],
 )
 def test_atoms_that_are_too_close(atoms, distance):
-    *_, found = closest_atoms(atoms)
-    assert found == pytest.approx(distance, abs=1e-4)
-    assert (
-        closest_atoms(ase.Atoms("C2", [[0, 0, 0.1], [0, 0, 4.8]], cell=[5] * 3)) is None
-    )
+    with pytest.raises(ValueError, match=rf"positions: .* got {distance} Angstrom"):
+        check_distances(atoms)
 
 
 def test_virtual_crystal(write):

@@ -16,7 +16,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from ...utils.compressed import open_bytes
 from ...utils.text import shorten
 from ..calculation import Calculation, InputError
-from ._grids import closest_atoms, is_path
+from ._grids import check_distances, is_path
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,17 +65,17 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise ValueError(f"{path}: {error}") from error
-    except OSError as error:
-        if error.strerror is None:  # of a library, not of the operating system
-            raise _damaged(path, kind) from error
-        raise ValueError(
-            f"{path}: expected {kind}, but it cannot be opened ({error.strerror}); "
-            "check the path"
-        ) from error
     except MemoryError:
         raise
     except Exception as error:
-        raise _damaged(path, kind) from error
+        if isinstance(error, OSError) and error.strerror:  # not of a library
+            problem = f"but it cannot be opened ({error.strerror}); check the path"
+        else:
+            problem = (
+                "got content that is incomplete or damaged; check whether the run "
+                "finished"
+            )
+        raise ValueError(f"{path}: expected {kind}, {problem}") from error
 
 
 def reads(kind: str) -> Callable[[F], F]:
@@ -95,13 +95,6 @@ def reads(kind: str) -> Callable[[F], F]:
         return cast(F, named)
 
     return decorate
-
-
-def _damaged(path: Path | str, kind: str) -> ValueError:
-    return ValueError(
-        f"{path}: expected {kind}, got content that is incomplete or damaged; check "
-        "whether the run finished"
-    )
 
 
 def crystal(
@@ -160,26 +153,6 @@ def make_calculation(
             "compute the bands on a k-point grid"
         )
     return made
-
-
-def check_distances(atoms: ase.Atoms) -> ase.Atoms:
-    """
-    Refuse a structure that cannot exist.
-
-    :param atoms: structure
-    :return: the same
-    :raises InputError: if two atoms are closer than any bond is long
-    """
-    closest = closest_atoms(atoms)
-    if closest is not None:
-        one, other, distance = closest
-        symbols = atoms.symbols
-        raise InputError(
-            f"positions: expected atoms at least as far apart as in a bond, got "
-            f"{distance:.3g} Angstrom between atoms {one} ({symbols[one]}) and {other} "
-            f"({symbols[other]}); leave out virtual crystals and overlapping structures"
-        )
-    return atoms
 
 
 def each_step(

@@ -7,6 +7,8 @@ import numpy as np
 from ase.data import covalent_radii
 from scipy.spatial import cKDTree
 
+from ..calculation import InputError
+
 
 # Printed coordinates have seven or more digits.
 ROUNDING = 1e-4
@@ -69,13 +71,13 @@ def mesh_size(coordinates: np.ndarray) -> int:
     return int(possible[0]) if possible.size else 0
 
 
-def closest_atoms(atoms: ase.Atoms) -> tuple[int, int, float] | None:
+def check_distances(atoms: ase.Atoms) -> ase.Atoms:
     """
-    Find two atoms that are closer to each other than any bond is long.
+    Refuse a structure that cannot exist.
 
-    :param atoms: a structure
-    :return: the two that are closest for their size, and their distance, Å; ``None`` if
-        all distances are possible
+    :param atoms: structure
+    :return: the same
+    :raises InputError: if two atoms are closer than any bond is long
     """
     radii = CLOSEST * covalent_radii[atoms.numbers]
     reach = 2 * radii.max()
@@ -95,12 +97,15 @@ def closest_atoms(atoms: ase.Atoms) -> tuple[int, int, float] | None:
         positions = all_scaled[near] @ cell
         owners = np.tile(owners, len(images))[near]
     pairs = cKDTree(positions).query_pairs(reach, output_type="ndarray")
-    if len(pairs) == 0:
-        return None
     distances = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
     shares = distances / radii[owners[pairs]].sum(axis=1)
-    worst = int(shares.argmin())
-    if shares[worst] >= 1:
-        return None
-    one, other = owners[pairs[worst]]
-    return int(one), int(other), float(distances[worst])
+    if shares.min(initial=1) < 1:
+        worst = shares.argmin()
+        one, other = owners[pairs[worst]]
+        raise InputError(
+            "positions: expected atoms at least as far apart as in a bond, got "
+            f"{distances[worst]:.3g} Angstrom between atoms {one} "
+            f"({atoms.symbols[one]}) and {other} ({atoms.symbols[other]}); leave out "
+            "virtual crystals and overlapping structures"
+        )
+    return atoms

@@ -12,8 +12,9 @@ import numpy as np
 from ...utils.compressed import open_text
 from ..calculation import InputError
 from ..gridded_dos import GriddedDOS
-from ._common import check_claim, check_distances, crystal, reading, reads
+from ._common import check_claim, crystal, reading, reads
 from ._dos import electrons_below, smearing_or
+from ._grids import check_distances
 from ._vasp_text import structure
 
 

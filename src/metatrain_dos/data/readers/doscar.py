@@ -8,9 +8,9 @@ import numpy as np
 from ...utils.compressed import text_of
 from ..calculation import InputError
 from ..gridded_dos import GriddedDOS
-from ._common import check_distances, maybe, numbers, reads
+from ._common import maybe, numbers, reads
 from ._dos import FERMI, GAUSSIAN, electrons_below, smearing_or
-from ._grids import is_path
+from ._grids import check_distances, is_path
 from ._vasp_text import outcar_beside, structure, text_beside
 
 

@@ -12,8 +12,9 @@ from ..calculation import InputError
 from ..gridded_dos import GriddedDOS
 from ..identity import fingerprint, same_structures
 from . import espresso, espresso_text
-from ._common import HARTREE, check_distances, head, maybe, numbers, reads
+from ._common import HARTREE, head, maybe, numbers, reads
 from ._dos import FERMI, GAUSSIAN, smearing_or
+from ._grids import check_distances
 
 
 OUTPUTS = ("*.save", "*.xml*", "*.out*", "*.pwo*", "*.log*")
