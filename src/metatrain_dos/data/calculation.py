@@ -166,13 +166,7 @@ def calculation_to_atoms(calculation: Calculation) -> ase.Atoms:
 
 
 def check_structure(atoms: ase.Atoms) -> None:
-    """
-    Refuse a structure that no model can be trained on.
-
-    :param atoms: the structure
-    :raises ValueError: if it has no atoms, or one of no element, or a number in it is
-        not finite
-    """
+    """Refuse a structure without atoms, with unknown elements or infinite numbers."""
     numbers = atoms.numbers
     if len(atoms) == 0 or numbers.min() < 1 or numbers.max() > LAST_ELEMENT:
         raise InputError(
@@ -184,13 +178,7 @@ def check_structure(atoms: ase.Atoms) -> None:
 
 
 def check_finite(name: str, values: np.ndarray) -> None:
-    """
-    Refuse NaN and infinity.
-
-    :param name: argument, for the error
-    :param values: numbers
-    :raises InputError: if a number is not finite
-    """
+    """Refuse NaN and infinity, and name the argument."""
     if not np.isfinite(values).all():
         raise InputError(
             f"{name}: expected finite numbers, got "
@@ -229,15 +217,7 @@ def _check_bands(shape: tuple[int, ...], weights: np.ndarray) -> float:
 
 
 def finite_array(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
-    """
-    Convert to float64 and refuse other axes, no entries and infinite ones.
-
-    :param name: argument, for the error
-    :param value: numbers
-    :param axes: names of the axes
-    :return: array of that many axes
-    :raises InputError: if it is no such array
-    """
+    """Convert to float64; refuse other axes than those named, and infinite numbers."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
         raise InputError(
@@ -253,14 +233,7 @@ def finite_array(name: str, value: Any, axes: tuple[str, ...]) -> np.ndarray:
 
 
 def finite_number(name: str, value: Any) -> float | None:
-    """
-    Convert to a finite float, or refuse; keep ``None``.
-
-    :param name: argument, for the error
-    :param value: number, or ``None`` if it is not known
-    :return: the same
-    :raises InputError: if it is no finite number
-    """
+    """Convert to a finite float, or refuse; keep ``None``."""
     if value is None:
         return None
     is_number = isinstance(value, Real) and not isinstance(value, bool)

@@ -215,10 +215,5 @@ def write_dataset(
 
 
 def target_key(target: str) -> str:
-    """
-    Name a target as the files do, in which a colon means something else.
-
-    :param target: its name in the options file
-    :return: its name in files
-    """
+    """Name a target as files do, in which a colon means something else."""
     return target.removeprefix("mtt::")

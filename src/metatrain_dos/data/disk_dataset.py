@@ -15,12 +15,7 @@ import numpy as np
 
 
 def system_bytes(frame: ase.Atoms) -> bytes:
-    """
-    Make a structure as ``metatomic.torch.save`` does.
-
-    :param frame: structure, whose cell is zero where it is not periodic
-    :return: content of a file
-    """
+    """Make a structure, its cell zero if not periodic, as ``metatomic.torch.save``."""
     arrays = {
         "positions": frame.positions,
         "cell": frame.cell.array,
@@ -81,12 +76,7 @@ def tensor_map_bytes(
 
 
 def add_members(archive: ZipFile, members: Mapping[str, bytes]) -> None:
-    """
-    Add members to an archive, without the time, so that equal data make equal files.
-
-    :param archive: archive open for writing
-    :param members: name -> content
-    """
+    """Add members without the time, so that equal data make equal files."""
     for name, content in members.items():
         archive.writestr(ZipInfo(name), content)
 

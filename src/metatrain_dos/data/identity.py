@@ -180,13 +180,7 @@ def stable_keys(fingerprints: np.ndarray, *, alike: bool) -> np.ndarray:
 
 
 def join_groups(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """
-    Number structures so that those that share a group in either numbering are together.
-
-    :param one: number of the group of each structure, ``(structures,)``
-    :param other: the same in another numbering, ``(structures,)``
-    :return: number of each structure's joined group, ``(structures,)``
-    """
+    """Join the groups of two numberings that share a structure; number the results."""
     links = []
     for groups in (one, other):
         _, first, group = np.unique(groups, return_index=True, return_inverse=True)

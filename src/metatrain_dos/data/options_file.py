@@ -85,12 +85,7 @@ class OptionsFile:
         return cls(path, {str(key): value for key, value in plain.items()}, lines)
 
     def get(self, *keys: str | int) -> Any:
-        """
-        Look an option up.
-
-        :param keys: its path
-        :return: its value, ``None`` where it is not set
-        """
+        """Look an option up; ``None`` where it is not set."""
         value: Any = self.content
         for key in keys:
             try:
@@ -100,13 +95,7 @@ class OptionsFile:
         return value
 
     def line(self, *keys: str | int) -> int | None:
-        """
-        Find the line of an option, or of the closest section around it.
-
-        :param keys: its path
-        :return: the line, counted from 1; ``None`` if the file does not even have the
-            outermost section
-        """
+        """Find the line, from 1, of an option or of the closest section around it."""
         for size in range(len(keys), 0, -1):
             if keys[:size] in self.lines:
                 return self.lines[keys[:size]]

@@ -120,12 +120,7 @@ def fitting_int_weight(trusted_range: float) -> float:
 
 
 def describe_time(seconds: float) -> str:
-    """
-    Describe a length of time in one digit.
-
-    :param seconds: length of time
-    :return: text such as ``3 minutes``
-    """
+    """Describe a length of time in one digit, as in ``3 minutes``."""
     for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 1.5 * size:
             return f"{float(f'{seconds / size:.0e}'):g} {unit}"

@@ -101,13 +101,7 @@ def read_sections(options: OptionsFile, name: str) -> list[Section]:
 
 
 def located(file: str, folder: Path) -> Path:
-    """
-    Find a file where metatrain looks for it, or else beside the options file.
-
-    :param file: path in the options file
-    :param folder: folder of the options file
-    :return: path that can be opened from here, if the file exists
-    """
+    """Find a file where metatrain looks for it, or else beside the options file."""
     path = Path(file)
     beside = folder / path
     return beside if not path.exists() and beside.exists() else path

@@ -30,48 +30,27 @@ OPENERS: dict[str, Callable[[Path], Any]] = {
 
 
 def plain_name(path: str | Path) -> str:
-    """
-    Remove the ending of a compressed file from its name.
-
-    :param path: any path
-    :return: name of the file without ``.gz``, ``.bz2``, ``.xz`` or ``.zst``
-    """
+    """Find the name of a file without the ending of a compressed one, as ``.gz``."""
     name = os.path.basename(path)
     stem, ending = os.path.splitext(name)
     return stem if ending.lower() in OPENERS else name
 
 
 def existing(path: Path) -> Path | None:
-    """
-    Find a file, as it is or compressed.
-
-    :param path: path without the ending of a compressed file
-    :return: the file; ``None`` if there is none
-    """
+    """Find a file, as it is or compressed; ``None`` if there is none."""
     files = (path.with_name(path.name + ending) for ending in ("", *OPENERS))
     return next((file for file in files if file.exists()), None)
 
 
 def open_bytes(path: str | Path) -> BinaryIO:
-    """
-    Open a file for reading, decompressed if its name says that it is compressed.
-
-    :param path: the file
-    :return: stream of bytes
-    :raises OSError: if the file cannot be opened
-    """
+    """Open a file for reading, decompressed if its name says that it is compressed."""
     path = Path(path)
     opener = OPENERS.get(path.suffix.lower(), lambda plain: plain.open("rb"))
     return cast(BinaryIO, opener(path))
 
 
 def open_seekable(path: str | Path) -> BinaryIO:
-    """
-    Open a file for reading it in any order; a compressed one is read into memory.
-
-    :param path: the file
-    :return: stream of bytes
-    """
+    """Open a file for reading it in any order, a compressed one in memory."""
     stream = open_bytes(path)
     if Path(path).suffix.lower() not in OPENERS:
         return stream
@@ -80,23 +59,11 @@ def open_seekable(path: str | Path) -> BinaryIO:
 
 
 def open_text(path: str | Path, errors: str = "strict") -> TextIO:
-    """
-    Open a file in UTF-8 for reading, decompressed if need be.
-
-    :param path: the file
-    :param errors: what to do where it is not UTF-8, as in :func:`open`
-    :return: stream of text
-    """
+    """Open a file in UTF-8 for reading, decompressed if need be."""
     return io.TextIOWrapper(open_bytes(path), encoding="utf-8", errors=errors)
 
 
 def text_of(path: str | Path) -> str:
-    """
-    Read a file of which only ASCII matters, whatever the encoding of its titles.
-
-    :param path: the file
-    :return: its text
-    :raises OSError: if the file cannot be opened
-    """
+    """Read a file of which only ASCII matters, whatever the encoding of its titles."""
     with open_text(path, errors="replace") as stream:
         return stream.read()

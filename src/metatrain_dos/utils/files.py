@@ -13,12 +13,7 @@ BUFFER = 2**20
 
 
 def is_special_file(path: str | Path) -> bool:
-    """
-    Tell pipes and devices, which may have no end, from files and folders.
-
-    :param path: the path, whether anything is there or not
-    :return: whether it is there, and is neither a file nor a folder
-    """
+    """Tell whether there is a pipe or a device, which may have no end."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):  # which whoever opens it meets, too
@@ -27,12 +22,7 @@ def is_special_file(path: str | Path) -> bool:
 
 
 def refuse_special_file(path: str | Path) -> None:
-    """
-    Refuse pipes and devices.
-
-    :param path: file that will be read
-    :raises ValueError: if it is one of them
-    """
+    """Raise a ``ValueError`` for pipes and devices."""
     if is_special_file(path):
         raise ValueError(
             f"{path}: expected a file, got a pipe or a device; write its output to "

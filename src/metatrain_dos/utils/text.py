@@ -32,13 +32,7 @@ def shorten(value: object) -> str:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """
-    Find the known word that a mistyped one most likely stands for.
-
-    :param word: the word as typed
-    :param known: candidates
-    :return: the closest candidate, or ``None`` if none is close
-    """
+    """Find the known word that a mistyped one stands for; ``None`` if none is close."""
     folded = {name.lower().replace("_", ""): name for name in known}
     matches = difflib.get_close_matches(
         word.lower().replace("_", "").replace("-", ""), list(folded), n=1, cutoff=0.6

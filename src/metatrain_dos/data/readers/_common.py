@@ -40,12 +40,7 @@ HEAD = 4096
 
 
 def head(path: Path) -> bytes:
-    """
-    Read the beginning of a file, compressed or not.
-
-    :param path: the file
-    :return: its first bytes
-    """
+    """Read the beginning of a file, compressed or not."""
     with open_bytes(path) as stream:
         return stream.read(HEAD)
 
@@ -159,11 +154,8 @@ def each_step(
     make: Callable[[int], Calculation], steps: Iterable[int]
 ) -> Iterator[Calculation]:
     """
-    Make the calculations of all steps that can be used.
+    Make the calculations of all steps, counted from 1, that can be used.
 
-    :param make: function from the number of a step, counted from 1
-    :param steps: numbers of the steps
-    :return: calculations
     :raises InputError: after the others, if steps cannot be used
     """
     problems: list[str] = []
@@ -180,15 +172,7 @@ def each_step(
 
 
 def check_claim(name: str, shape: tuple[int, ...], dtype: np.dtype, size: int) -> None:
-    """
-    Refuse an array whose header claims more than its file can hold.
-
-    :param name: its name, for the error
-    :param shape: shape that the header claims
-    :param dtype: dtype that the header claims
-    :param size: size of the file, bytes
-    :raises InputError: if the array is much larger than the file
-    """
+    """Refuse an array whose header claims far more bytes than its file has."""
     if math.prod(shape) * dtype.itemsize > LARGEST_RATIO * size:
         raise InputError(
             f"{name}: expected an array that fits a file of {size} bytes, got shape "
@@ -249,23 +233,13 @@ def label(
 
 
 def maybe(text: str | None) -> float | None:
-    """
-    Read a number that is not needed.
-
-    :param text: the number, or nothing, or asterisks where it did not fit
-    :return: the number; ``None`` where there is none
-    """
+    """Read a number that may be missing, or asterisks where it did not fit."""
     text = (text or "").strip()
     return float(text) if NUMBER.fullmatch(text) else None
 
 
 def shown(value: float) -> str:
-    """
-    Show a number in a message, which the run may not have, or not as a number.
-
-    :param value: the number, NaN where there is none
-    :return: two digits of it, or that there is none
-    """
+    """Show two digits of a number in a message, or that the run has none."""
     return f"{value:.2g}" if math.isfinite(value) else "none that can be read"
 
 
@@ -288,11 +262,8 @@ def rectangular(bands: Sequence[Sequence[Sequence[float] | np.ndarray]]) -> np.n
 
 def numbers(text: str | None, name: str) -> np.ndarray:
     """
-    Read numbers from text.
+    Read numbers from text, separated by white space, ``(numbers,)``.
 
-    :param text: numbers, separated by white space
-    :param name: their name, for the error
-    :return: the numbers, ``(numbers,)``
     :raises InputError: if there are none, or anything else, such as asterisks where
         a number did not fit into its columns
     """

@@ -19,11 +19,8 @@ ROUNDING = 0.02
 
 def smearing_or(known: float | None, given: float | None) -> float:
     """
-    Choose the smearing of a DOS itself.
+    Choose the smearing that the files of a run say, or else the one that is given.
 
-    :param known: as the files of the run say it; ``None`` if they do not
-    :param given: as the user says it; ``None`` if not
-    :return: the former, or else the latter
     :raises InputError: if both are ``None``
     """
     for value in (known, given):

@@ -72,13 +72,7 @@ def mesh_size(coordinates: np.ndarray) -> int:
 
 
 def check_distances(atoms: ase.Atoms) -> ase.Atoms:
-    """
-    Refuse a structure that cannot exist.
-
-    :param atoms: structure
-    :return: the same
-    :raises InputError: if two atoms are closer than any bond is long
-    """
+    """Return a structure, unless two atoms are closer than any bond is long."""
     radii = CLOSEST * covalent_radii[atoms.numbers]
     reach = 2 * radii.max()
     positions, owners = atoms.positions, np.arange(len(atoms))

@@ -17,12 +17,9 @@ def read_hdf5(
     path: str | Path, names: Iterable[str], optional: Iterable[str] = ()
 ) -> dict[str, np.ndarray]:
     """
-    Read some arrays of a file.
+    Read some arrays of a file, by their paths in it.
 
-    :param path: the file
-    :param names: paths of arrays that must be there
     :param optional: paths of arrays that may be missing
-    :return: array of each path that is there
     :raises InputError: if pyfive is not installed, or an array has no numbers
     :raises Exception: whatever pyfive raises where the file is damaged
     """

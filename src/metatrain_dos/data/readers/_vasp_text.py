@@ -21,26 +21,14 @@ VECTOR = r"\s+".join([r"(-?\d+\.\d+)"] * 3)
 
 
 def file_beside(path: str | Path, name: str) -> Path | None:
-    """
-    Find another file of the same run: OUTCAR.relax2.gz beside EIGENVAL.relax2.
-
-    :param path: ``EIGENVAL``, ``DOSCAR`` or ``vasprun.xml``, with any ending
-    :param name: name of the other file, without an ending
-    :return: the file; ``None`` if there is none
-    """
+    """Find another file of the same run: OUTCAR.relax2.gz beside EIGENVAL.relax2."""
     names = r"(?i)eigenval|doscar|vasprun\.xml"
     found, count = re.subn(names, name, plain_name(path))
     return existing(Path(path).with_name(found if count else name))
 
 
 def text_beside(path: str | Path, name: str) -> str | None:
-    """
-    Read another file of the same run, as :func:`file_beside` finds it.
-
-    :param path: file of the run
-    :param name: name of the other file, without an ending
-    :return: its text; ``None`` if there is no such file
-    """
+    """Read another file of the same run; ``None`` if there is none."""
     file = file_beside(path, name)
     return None if file is None else text_of(file)
 
@@ -88,13 +76,7 @@ def structure(path: str | Path, outcar: str | None) -> ase.Atoms:
 
 
 def poscar(text: str) -> ase.Atoms:
-    """
-    Read a structure, without constraints and velocities.
-
-    :param text: text of ``POSCAR`` or ``CONTCAR``
-    :return: the structure
-    :raises InputError: if it does not name its elements
-    """
+    """Read a structure that names its elements, without constraints and velocities."""
     lines = text.splitlines()
     if len(lines) < 7 or not re.fullmatch(r"\s*[A-Z].*", lines[5]):
         raise InputError(
@@ -108,13 +90,7 @@ def poscar(text: str) -> ase.Atoms:
 
 
 def outcar_beside(path: str | Path) -> str | None:
-    """
-    Read ``OUTCAR`` of the same run, and refuse a density that is not self-consistent.
-
-    :param path: file of the run
-    :return: its text; ``None`` if there is none
-    :raises InputError: if the last step has not converged
-    """
+    """Read ``OUTCAR`` if there is one, and refuse a density that is not converged."""
     text = text_beside(path, "OUTCAR")
     if "EDIFF was not reached" in (text or "").rpartition("aborting loop")[2][:200]:
         raise InputError(

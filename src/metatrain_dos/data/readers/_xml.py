@@ -10,14 +10,7 @@ from ._common import numbers
 
 
 def find(element: Element, tag: str) -> Element:
-    """
-    Find an element that every finished run writes.
-
-    :param element: element around it
-    :param tag: its path
-    :return: the element
-    :raises InputError: if it is not there
-    """
+    """Find an element that every finished run writes."""
     found = element.find(tag)
     if found is None:
         raise InputError(
@@ -28,12 +21,7 @@ def find(element: Element, tag: str) -> Element:
 
 
 def rows_of(elements: Element | Sequence[Element]) -> np.ndarray:
-    """
-    Read the numbers in the elements in an element, or in several.
-
-    :param elements: the element around them, or the elements
-    :return: numbers, ``(elements, numbers)``
-    """
+    """Read the numbers in elements, or in those of one, ``(elements, numbers)``."""
     first = elements if isinstance(elements, Element) else elements[0]
     text = " ".join(each.text or "" for each in elements)
     return numbers(text, first.get("name", first.tag)).reshape(len(elements), -1)

@@ -54,13 +54,7 @@ def read_espresso_xml(path: str | Path, projected: bool = False) -> Calculation:
 
 
 def structure_in_xml(path: Path) -> tuple[ase.Atoms, float]:
-    """
-    Read the structure that the bands belong to, and the number of electrons.
-
-    :param path: as for :func:`read_espresso_xml`
-    :return: structure and number of electrons
-    :raises ValueError: if the file cannot be read, or is not complete
-    """
+    """Read the structure that the bands belong to, and the number of electrons."""
     path = _xml_file(path)
     with reading(path, KIND):
         root = _root(path)

@@ -32,10 +32,8 @@ def add_projections(
     the pseudopotentials in the same folder, or from the printed output of ``projwfc.x``
     there.
 
-    :param calculation: the calculation
-    :param root: root element of the output that it was read from
+    :param root: root element of the output that the calculation was read from
     :param path: file of that output
-    :return: the calculation with projections
     :raises InputError: if there are none, they cannot be read, or are of another run
     """
     saved = path.with_name(f"{Path(plain_name(path)).stem}.save")

@@ -72,14 +72,7 @@ def read_espresso_text_steps(path: str | Path) -> Iterator[Calculation]:
 
 @reads(KIND)
 def structure_in_text(path: Path) -> tuple[ase.Atoms, float]:
-    """
-    Read the last structure, and the number of electrons, without bands.
-
-    :param path: output of ``pw.x``
-    :return: structure and number of electrons
-    :raises ValueError: if the file cannot be read, is not complete, has not converged,
-        or has k-points along a path
-    """
+    """Read the last structure, and the number of electrons, without bands."""
     [atoms], _, electrons = _read_steps(path, -1)
     return atoms.copy(), electrons  # without the calculator
 

@@ -26,12 +26,10 @@ def add_projections(
     """
     Add projections to a calculation of VASP.
 
-    :param calculation: the calculation
     :param sections: sections of ``vasprun.xml``
     :param points: section of the k-points of the calculation
     :param parts: projections in that file, as it has them
     :param path: that file, beside which there may be a ``PROCAR``
-    :return: the calculation with projections
     :raises InputError: if there are none, or they are of another run
     """
     is_opt = points is not sections["kpoints"]
