@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from ._common import maybe
-from ._xml import rows_of
+from ._xml import find, rows_of
 
 
 # Read once the file has ended; of each the last counts, apart from these two.
@@ -120,3 +120,12 @@ def _without(tags: tuple[str, ...], stream: BinaryIO) -> Iterator[bytes]:
             yield rest[:-LONGEST_TAG]
         rest = rest[-LONGEST_TAG:]
     yield b"" if end else rest
+
+
+def read_kpoints(section: Section) -> tuple[np.ndarray, np.ndarray]:
+    """Read k-points, ``(k-points, 3)``, and their weights, ``(k-points,)``."""
+    kpoints, weights = (
+        rows_of(find(section, f"varray[@name='{name}']"))
+        for name in ("kpointlist", "weights")
+    )
+    return kpoints, weights[:, 0]

@@ -21,7 +21,7 @@ from ._common import (
     shown,
 )
 from ._grids import is_path
-from ._vasprun import OPT, SECTIONS, Section, read_sections
+from ._vasprun import OPT, SECTIONS, Section, read_kpoints, read_sections
 from ._xml import find, rows_of
 from .vasp_projections import add_projections
 
@@ -109,7 +109,7 @@ def _from_vasprun(
     if is_scf:
         _check_convergence(settings, energies)
     points, bands, dos = _grid(sections)
-    weights = rows_of(find(points, "varray[@name='weights']"))[:, 0]
+    kpoints, weights = read_kpoints(points)
     channels = find(bands, "array/set").findall("set")
     # A row is an energy and the occupation of the state.
     rows = [
@@ -119,14 +119,8 @@ def _from_vasprun(
         rectangular([[point[:, i] for point in channel] for channel in rows])
         for i in (0, 1)
     )
-    if eigenvalues.shape[1:2] != weights.shape:
-        raise InputError(
-            f"eigenvalues: expected {len(weights)} k-points with the same number of "
-            f"bands, got shape {eigenvalues.shape}; check whether VASP finished"
-        )
-    weights = weights * (
-        1 if settings.get("LNONCOLLINEAR") == "T" else 2 / len(channels)
-    )
+    if settings.get("LNONCOLLINEAR") != "T":
+        weights = weights * (2 / len(channels))
     structure = find(calculation, "structure")
     sites = find(sections["atominfo"], "array[@name='atoms']/set").findall("rc")
     symbols = [str(find(site, "c").text).strip() for site in sites]
@@ -152,7 +146,7 @@ def _from_vasprun(
         atoms=atoms,
         eigenvalues=eigenvalues,
         kpoint_weights=weights,
-        kpoints=rows_of(find(points, "varray[@name='kpointlist']")),
+        kpoints=kpoints,
         fermi_level=level,
         n_electrons=n_electrons,
         step=step,
@@ -169,7 +163,8 @@ def _grid(sections: dict[str, Section]) -> tuple[Section, Section, Section | Non
     more = sections.get(OPT[0], step.find(OPT[0]))
     if more is not None:
         others = find(more, "kpoints")
-        if not _is_path(others) and _count(others) > _count(points):
+        (_, few), (_, many) = read_kpoints(points), read_kpoints(others)
+        if not _is_path(others) and (many > 0).sum() > (few > 0).sum():
             return others, find(more, "eigenvalues"), dos.get("kpoints_opt")
     if _is_path(points):
         raise InputError(
@@ -178,18 +173,12 @@ def _grid(sections: dict[str, Section]) -> tuple[Section, Section, Section | Non
     return points, find(step, "eigenvalues"), dos.get(None)
 
 
-def _count(points: Section) -> int:
-    """Count the k-points that have a weight."""
-    return int((rows_of(find(points, "varray[@name='weights']")) > 0).sum())
-
-
 def _is_path(points: Section) -> bool:
     """Tell a path through the Brillouin zone from a grid."""
     generation = points.find("generation")
     if generation is not None and generation.get("param") == "listgenerated":
         return True
-    weights = rows_of(find(points, "varray[@name='weights']"))[:, 0]
-    kpoints = rows_of(find(points, "varray[@name='kpointlist']"))
+    kpoints, weights = read_kpoints(points)
     return is_path(kpoints[weights > 0], weights[weights > 0])
 
 

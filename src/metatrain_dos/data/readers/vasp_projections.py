@@ -12,8 +12,7 @@ from ..projection import projected
 from ..symmetry import equivalent_atoms
 from ._common import check_same_run, numbers
 from ._vasp_text import file_beside
-from ._vasprun import PROJECTED, Section
-from ._xml import find, rows_of
+from ._vasprun import PROJECTED, Section, read_kpoints
 
 
 def add_projections(
@@ -33,7 +32,8 @@ def add_projections(
     :raises InputError: if there are none, or they are of another run
     """
     is_opt = points is not sections["kpoints"]
-    counted = rows_of(find(points, "varray[@name='weights']"))[:, 0] > 0
+    _, weights = read_kpoints(points)
+    counted = weights > 0
     channels, _, bands = calculation.eigenvalues.shape
     shape = (channels, len(counted), bands)
     rows = parts.get(PROJECTED[is_opt])
