@@ -25,6 +25,14 @@ INFO_KEYS = (
 )
 """Entries that a calculation adds to the info of its structure in extended XYZ."""
 
+# Of the arrays of a calculation
+AXES = {
+    "eigenvalues": ("spin channels", "k-points", "bands"),
+    "kpoint_weights": ("k-points",),
+    "kpoints": ("k-points", "3"),
+    "projections": ("atoms", "spin channels", "k-points", "bands"),
+}
+
 
 class InputError(ValueError):
     """A file, or a value in it, that cannot be used; the message is for the user."""
@@ -75,13 +83,15 @@ class Calculation:
                 "structure with ase.io.read"
             )
         check_structure(self.atoms)
-        eigenvalues = finite_array(
-            "eigenvalues", self.eigenvalues, ("spin channels", "k-points", "bands")
-        )
-        weights = finite_array("kpoint_weights", self.kpoint_weights, ("k-points",))
-        fermi_level = finite_number("fermi_level", self.fermi_level)
-        n_electrons = finite_number("n_electrons", self.n_electrons)
-        capacity = _check_bands(eigenvalues.shape, weights)
+        # A frozen dataclass can only be normalised this way.
+        for name, axes in AXES.items():
+            value = getattr(self, name)
+            if value is not None or name in ("eigenvalues", "kpoint_weights"):
+                object.__setattr__(self, name, finite_array(name, value, axes))
+        for name in ("fermi_level", "n_electrons"):
+            object.__setattr__(self, name, finite_number(name, getattr(self, name)))
+        shape, n_electrons = self.eigenvalues.shape, self.n_electrons
+        capacity = _check_bands(shape, self.kpoint_weights)
         if n_electrons is not None and not (
             0 < n_electrons <= capacity * (1 + WEIGHT_SUM_TOLERANCE)
         ):
@@ -90,28 +100,17 @@ class Calculation:
                 f"the bands hold, got {n_electrons:g}; check the sum of kpoint_weights "
                 "and the number of bands"
             )
-        for name, axes, shape in (
-            ("kpoints", ("k-points", "3"), (len(weights), 3)),
-            (
-                "projections",
-                ("atoms", "spin channels", "k-points", "bands"),
-                (len(self.atoms), *eigenvalues.shape),
-            ),
+        for name, expected in (
+            ("kpoints", (shape[1], 3)),
+            ("projections", (len(self.atoms), *shape)),
         ):
-            if getattr(self, name) is not None:
-                values = finite_array(name, getattr(self, name), axes)
-                if values.shape != shape:
-                    raise InputError(
-                        f"{name}: expected shape {shape}, to fit the eigenvalues, got "
-                        f"{values.shape}; check the order of the axes, and whether "
-                        "both are of the same run"
-                    )
-                object.__setattr__(self, name, values)
-        # A frozen dataclass can only be normalised this way.
-        object.__setattr__(self, "eigenvalues", eigenvalues)
-        object.__setattr__(self, "kpoint_weights", weights)
-        object.__setattr__(self, "fermi_level", fermi_level)
-        object.__setattr__(self, "n_electrons", n_electrons)
+            value = getattr(self, name)
+            if value is not None and value.shape != expected:
+                raise InputError(
+                    f"{name}: expected shape {expected}, to fit the eigenvalues, got "
+                    f"{value.shape}; check the order of the axes, and whether both "
+                    "are of the same run"
+                )
 
     @property
     def levels(self) -> tuple[np.ndarray, np.ndarray]:
@@ -134,14 +133,10 @@ class Calculation:
 
     @property
     def channels(self) -> int:
-        """Number of spin channels; 0 with spinors, which have none."""
-        return 0 if self.has_spinors else len(self.eigenvalues)
-
-    @property
-    def has_spinors(self) -> bool:
-        """Whether a band holds one electron, of no definite spin."""
+        """Number of spin channels; 0 with spinors, in bands of one electron each."""
         # The weights sum to 1 or, within their rounding, to 2.
-        return len(self.eigenvalues) == 1 and bool(self.kpoint_weights.sum() < 1.5)
+        channels = len(self.eigenvalues)
+        return 0 if channels == 1 and self.kpoint_weights.sum() < 1.5 else channels
 
 
 def calculation_to_atoms(calculation: Calculation) -> ase.Atoms:

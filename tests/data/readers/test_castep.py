@@ -150,7 +150,7 @@ def test_spinors(tmp_path):
     (tmp_path / "a.castep").write_text(castep_text(FRAC))
     (tmp_path / "a.bands").write_text(bands_text(electrons=4)[0])
     calculation = read(tmp_path / "a.bands")
-    assert calculation.has_spinors and calculation.n_electrons == 4
+    assert calculation.channels == 0 and calculation.n_electrons == 4
 
 
 def test_channels_of_different_size(tmp_path):

@@ -453,11 +453,11 @@ def test_vaspout_convergence(arrays):
 def test_vaspout_spinors(arrays):
     arrays["results/electron_eigenvalues/nelectrons"] = np.array(1.0)
     arrays["results/electron_dos/ncdij"] = np.array(4)
-    assert from_arrays(arrays).has_spinors
+    assert from_arrays(arrays).channels == 0
     arrays["results/electron_dos/ncdij"] = np.array(1)
-    assert not from_arrays(arrays).has_spinors
+    assert from_arrays(arrays).channels == 1
     arrays["input/incar/LSORBIT"] = np.array(1)
-    assert from_arrays(arrays).has_spinors
+    assert from_arrays(arrays).channels == 0
 
 
 def test_vaspout_without_level(arrays):
@@ -565,10 +565,10 @@ def test_eigenval_channels_and_spinors(run):
     np.testing.assert_array_equal(spin.eigenvalues[1], [[-3, 4], [-2, 5]])
     np.testing.assert_allclose(spin.kpoint_weights, [0.25, 0.75])
     spinors = read(run(electrons=1, POSCAR=POSCAR.format(y=0.25)))
-    assert spinors.has_spinors
+    assert spinors.channels == 0
     # Without occupations, nothing tells of spinors, nor where the levels end.
     old = read(run(old=True, POSCAR=POSCAR.format(y=0.25)))
-    assert not old.has_spinors and old.fermi_level is None
+    assert old.channels == 1 and old.fermi_level is None
 
 
 def test_eigenval_level_of_other_files(run):

@@ -278,7 +278,7 @@ class TestVasp:
             )
         )
         found = read_vasprun(path, projected=True)
-        assert found.has_spinors
+        assert found.channels == 0
         np.testing.assert_allclose(found.projections, self.WANTED, rtol=1e-12)
 
     @pytest.mark.parametrize(

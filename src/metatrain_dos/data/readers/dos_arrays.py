@@ -1,7 +1,6 @@
 """Read densities of states that other tools have saved: pymatgen, deepmd-kit, NumPy."""
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -210,8 +209,8 @@ def _load(path: Path) -> np.ndarray:
     """Read one array, without objects of Python."""
     with path.open("rb") as stream:
         _check_header(stream, path.name, path.stat().st_size)
-    array = np.load(path, allow_pickle=False)
-    if not isinstance(array, np.ndarray) or not math.prod(array.shape):
+    array: np.ndarray = np.load(path, allow_pickle=False)
+    if array.size == 0:
         raise InputError(f"{path.name}: expected numbers, got none; check the file")
     return array
 

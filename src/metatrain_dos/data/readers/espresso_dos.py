@@ -66,12 +66,11 @@ def _beside(path: Path, mark: bytes) -> Iterator[list[Path]]:
     prefix = plain_name(path).split(".")[0]
     for start in (prefix, ""):
         found = {file for each in OUTPUTS for file in path.parent.glob(start + each)}
-        yield [file for file in sorted(found) if _has(file, mark)]
-
-
-def _has(file: Path, mark: bytes) -> bool:
-    """Tell whether a file has a mark near its beginning."""
-    return mark == espresso.MARK if file.is_dir() else mark in head(file)
+        yield [
+            file
+            for file in sorted(found)
+            if (mark == espresso.MARK if file.is_dir() else mark in head(file))
+        ]
 
 
 def _structure(path: Path) -> tuple[ase.Atoms, float]:

@@ -20,10 +20,6 @@ KIND = "text output of pw.x"
 MARK = b"Program PWSCF"
 """Text near the beginning of every such file."""
 SCF = "Self-consistent Calculation"
-NOT_PRINTED = (
-    "eigenvalues: expected in the output, got none; give the prefix.xml of this run, "
-    "or run pw.x with verbosity = 'high'"
-)
 
 
 @reads(KIND)
@@ -93,10 +89,13 @@ def _from_step(
     atoms: ase.Atoms, last: str, electrons: float, step: int, steps: int
 ) -> Calculation:
     """Make a calculation from a step in the text that ``pw.x`` prints."""
-    _check_bands(last)
+    left_out = "set verbosity='high' to print the bands" in last
+    if left_out or "bands (ev)" not in last or atoms.calc.kpts is None:
+        raise InputError(
+            "eigenvalues: expected in the output, got none; give the prefix.xml of "
+            "this run, or run pw.x with verbosity = 'high'"
+        )
     states = re.findall(r"number of Kohn-Sham states\s*=\s*(\d+)", last)
-    if atoms.calc.kpts is None:
-        raise InputError(NOT_PRINTED)
     eigenvalues, weights, fermi_level = bands_from_ase(atoms)
     if eigenvalues.shape[-1] != int(states[-1]):
         raise InputError(
@@ -140,14 +139,6 @@ def _check_scf(text: str) -> None:
             "the SCF cycle: expected to converge, but it did not; run pw.x until it "
             "finds the self-consistent density"
         )
-
-
-def _check_bands(text: str) -> None:
-    """Refuse an output without all eigenvalues."""
-    if "set verbosity='high' to print the bands" in text or not re.search(
-        r"bands \(ev\)", text
-    ):
-        raise InputError(NOT_PRINTED)
 
 
 def _printed_kpoints(text: str) -> np.ndarray:
