@@ -47,7 +47,21 @@ def density_of_states(
     :raises ValueError: if shapes do not fit, a number is not finite, or the smearing is
         finer than the grid
     """
-    eigenvalues, kpoint_weights = _check_bands(eigenvalues, kpoint_weights)
+    eigenvalues = np.asarray(eigenvalues, dtype=np.float64)
+    kpoint_weights = np.atleast_1d(np.asarray(kpoint_weights, dtype=np.float64))
+    if eigenvalues.ndim < 2:
+        raise ValueError(
+            "eigenvalues: expected shape (..., k-points, bands), got "
+            f"{eigenvalues.shape}; one k-point needs an axis of length 1"
+        )
+    if kpoint_weights.shape != eigenvalues.shape[-2:-1]:
+        raise ValueError(
+            f"kpoint_weights: expected one for each of the {eigenvalues.shape[-2]} "
+            f"k-points of the eigenvalues, got shape {kpoint_weights.shape}; check "
+            "which axis holds the k-points"
+        )
+    check_finite("eigenvalues", eigenvalues)
+    check_finite("kpoint_weights", kpoint_weights)
     if not (np.isfinite(smearing) and smearing >= grid.spacing):
         raise ValueError(
             "smearing: expected a width in eV that is at least the grid spacing "
@@ -99,28 +113,6 @@ def trust_mask(
     :return: true up to :func:`trusted_limit`, ``(grid.size,)``, bool
     """
     return grid.energies <= trusted_limit(eigenvalues, margin)
-
-
-def _check_bands(
-    eigenvalues: np.ndarray, kpoint_weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Convert bands and weights to float64, and check them."""
-    eigenvalues = np.asarray(eigenvalues, dtype=np.float64)
-    kpoint_weights = np.atleast_1d(np.asarray(kpoint_weights, dtype=np.float64))
-    if eigenvalues.ndim < 2:
-        raise ValueError(
-            "eigenvalues: expected shape (..., k-points, bands), got "
-            f"{eigenvalues.shape}; one k-point needs an axis of length 1"
-        )
-    if kpoint_weights.shape != eigenvalues.shape[-2:-1]:
-        raise ValueError(
-            f"kpoint_weights: expected one for each of the {eigenvalues.shape[-2]} "
-            f"k-points of the eigenvalues, got shape {kpoint_weights.shape}; check "
-            "which axis holds the k-points"
-        )
-    check_finite("eigenvalues", eigenvalues)
-    check_finite("kpoint_weights", kpoint_weights)
-    return eigenvalues, kpoint_weights
 
 
 def sum_of_gaussians(

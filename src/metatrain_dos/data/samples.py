@@ -78,9 +78,7 @@ def samples(section: Section, target: str) -> Iterator[Sample]:
         files += section.source.iterdir()
     for file in files:
         refuse_special_file(file)
-    if section.source.suffix == ".zip":
-        found = _from_zip(section, names)
-    elif section.source.is_dir():
+    if section.source.is_dir():
         found = _from_memmap(section, names)
     elif all(_is_plain_xyz(section, name) for name in names):
         found = _from_xyz(section, names)
@@ -152,60 +150,50 @@ def _from_memmap(section: Section, names: list[str]) -> Structures:
     cells = np.zeros((len(ends) - 1, 3, 3))
     if (folder / "c.bin").exists():
         cells = np.memmap(folder / "c.bin", "float32", "r", shape=cells.shape)
-    arrays, per_atom = [], []
+    arrays = []
     for name in names:
         entry = section.entries[name]
-        per_atom.append(entry["sample_kind"] == "atom")
-        rows = int(ends[-1]) if per_atom[-1] else len(ends) - 1
+        per_atom = entry["sample_kind"] == "atom"
+        rows = int(ends[-1]) if per_atom else len(ends) - 1
         file = folder / f"{entry['key']}.bin"
         array = np.memmap(file, dtype="float32", mode="r")
         if len(array) % rows:
             raise ValueError(
                 f"{file} has {len(array)} numbers, which is no multiple of {rows}, the "
-                f"number of {'atoms' if per_atom[-1] else 'structures'}"
+                f"number of {'atoms' if per_atom else 'structures'}"
             )
-        arrays.append(array.reshape(rows, -1))
+        arrays.append((array.reshape(rows, -1), per_atom))
     for index in range(len(ends) - 1):
         atoms = slice(int(ends[index]), int(ends[index + 1]))
-        rows_of = [atoms if each else slice(index, index + 1) for each in per_atom]
+        own = slice(index, index + 1)
         yield (
             _atoms(types[atoms], positions[atoms], cells[index]),
             [
-                np.asarray(array[rows], dtype=np.float64)
-                for array, rows in zip(arrays, rows_of, strict=True)
+                np.asarray(array[atoms if per_atom else own], dtype=np.float64)
+                for array, per_atom in arrays
             ],
         )
 
 
-def _from_zip(section: Section, names: list[str]) -> Structures:
-    """Read metatrain's ``DiskDataset``."""
-    from metatrain.utils.data import DiskDataset
-
-    keys = [section.entries[name]["key"] for name in names]
-    dataset = DiskDataset(str(section.source), fields=keys)
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        yield _from_system(sample["system"]), [_rows(sample[key]) for key in keys]
-
-
 def _from_metatrain(section: Section, names: list[str]) -> Structures:
-    """Let metatrain read, for example, targets in a file of their own."""
-    from metatrain.utils.data import get_dataset
+    """Let metatrain read its ``DiskDataset``, or targets in a file of their own."""
+    from metatrain.utils.data import DiskDataset, get_dataset
 
-    config = {
-        "systems": section.config["systems"],
-        "targets": {names[0]: section.entries[names[0]]},
-        "extra_data": {name: section.entries[name] for name in names[1:]},
-    }
-    dataset, _, _ = get_dataset(OmegaConf.create(config))
+    if section.source.suffix == ".zip":
+        keys = [section.entries[name]["key"] for name in names]
+        dataset = DiskDataset(str(section.source), fields=keys)
+    else:
+        keys = names
+        config = {
+            "systems": section.config["systems"],
+            "targets": {names[0]: section.entries[names[0]]},
+            "extra_data": {name: section.entries[name] for name in names[1:]},
+        }
+        dataset, _, _ = get_dataset(OmegaConf.create(config))
     for index in range(len(dataset)):
         sample = dataset[index]
-        yield _from_system(sample["system"]), [_rows(sample[name]) for name in names]
-
-
-def _from_system(system: Any) -> ase.Atoms:
-    """Convert a structure of metatomic."""
-    return _atoms(*(x.numpy() for x in (system.types, system.positions, system.cell)))
+        system = (getattr(sample["system"], x) for x in ("types", "positions", "cell"))
+        yield _atoms(*(x.numpy() for x in system)), [_rows(sample[key]) for key in keys]
 
 
 def _atoms(types: np.ndarray, positions: np.ndarray, cell: np.ndarray) -> ase.Atoms:
