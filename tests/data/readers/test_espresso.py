@@ -393,6 +393,20 @@ def test_extxyz_that_announces_too_much(tmp_path, changes, message):
     assert peak < 20e6 and len(str(error.value)) < 1000
 
 
+def test_kpoints_without_weight_are_left_out(write):
+    atoms = calculation_to_atoms(example(kpoint_weights=[0.5, 0.5, 1.0]))
+    atoms.info["kpoints"] = np.arange(9) / 10
+    atoms.info["kpoint_weights"] = np.array([0.5, 0.0, 1.5])
+    [found] = read_extxyz(write(atoms))
+    expected = example().eigenvalues
+    np.testing.assert_allclose(found.eigenvalues, expected[:, ::2], 0, 1e-7)
+    np.testing.assert_allclose(found.kpoints, [[0, 0.1, 0.2], [0.6, 0.7, 0.8]], 1e-7)
+    assert found.kpoint_weights.tolist() == [0.5, 1.5]
+    atoms.info["kpoint_weights"] = np.zeros(3)
+    with pytest.raises(ValueError, match=r"kpoint_weights: expected positive .* got 0"):
+        list(read_extxyz(write(atoms)))
+
+
 def test_extxyz_truncated_file(write):
     atoms = calculation_to_atoms(example())
     path = write(atoms, atoms)

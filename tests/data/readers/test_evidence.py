@@ -560,6 +560,13 @@ def test_eigenval(run, ending):
     assert not calculation.atoms.constraints
 
 
+def test_eigenval_title_in_another_encoding(run):
+    path = run(POSCAR=POSCAR.format(y=0.25))
+    title = "Größe".encode("latin-1")
+    path.write_bytes(path.read_bytes().replace(b"a system", title))
+    assert read(path).n_electrons == 2
+
+
 def test_eigenval_channels_and_spinors(run):
     spin = read(run(channels=2, electrons=1, POSCAR=POSCAR.format(y=0.25)))
     np.testing.assert_array_equal(spin.eigenvalues[1], [[-3, 4], [-2, 5]])

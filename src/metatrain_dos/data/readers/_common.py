@@ -137,7 +137,7 @@ def make_calculation(
         too close
     """
     counted = kpoint_weights != 0
-    if not counted.all():
+    if counted.any() and not counted.all():
         kpoints = None if kpoints is None else kpoints[counted]
         eigenvalues, kpoint_weights = eigenvalues[:, counted], kpoint_weights[counted]
     check_distances(atoms)

@@ -99,7 +99,7 @@ def _atoms_beside(path: Path, cell: np.ndarray) -> ase.Atoms:
                 f"{seed}.castep; run CASTEP until it finds the ground state"
             )
         sites = ATOM.findall(output.rpartition(TABLE)[2].partition("xxx")[0])
-        return _place(sites, f"{seed}.castep", cell)
+        return _place(sites, f"{seed}.castep", cell, np.eye(3))
     for name in (f"{seed}-out.cell", f"{seed}.cell"):
         file = existing(path.with_name(name))
         if file is None:
@@ -112,12 +112,11 @@ def _atoms_beside(path: Path, cell: np.ndarray) -> ase.Atoms:
                 f"atoms have moved, got only {name}; put it beside the bands"
             )
         block = BLOCK.search(re.sub(r"[#!].*", "", text_of(file)))
-        unit = re.match(r"\s*([a-z0]+)\s*\n", block[2] if block else "", re.IGNORECASE)
+        kind, lines = block.groups() if block else ("FRAC", "")
+        unit = re.match(r"\s*([a-z0]+)\s*\n", lines, re.IGNORECASE)
         scale = UNITS[unit[1].lower() if unit else ""]
-        in_cell = np.eye(3)
-        if block is not None and block[1].upper() == "ABS":
-            in_cell = scale * np.linalg.inv(cell)
-        return _place(SITE.findall(block[2] if block else ""), name, cell, in_cell)
+        in_cell = scale * np.linalg.inv(cell) if kind.upper() == "ABS" else np.eye(3)
+        return _place(SITE.findall(lines), name, cell, in_cell)
     raise InputError(
         f"structure: expected {seed}.castep or {seed}.cell beside the bands, got "
         "neither; copy it there"
@@ -125,17 +124,13 @@ def _atoms_beside(path: Path, cell: np.ndarray) -> ase.Atoms:
 
 
 def _place(
-    sites: list[tuple[str, ...]],
-    name: str,
-    cell: np.ndarray,
-    in_cell: np.ndarray | None = None,
+    sites: list[tuple[str, ...]], name: str, cell: np.ndarray, in_cell: np.ndarray
 ) -> ase.Atoms:
-    """Make a structure from symbols and coordinates."""
+    """Make a structure from symbols and coordinates, fractional after ``in_cell``."""
     if not sites:
         raise InputError(
             f"positions: expected the atoms in {name}, got none; check whether the "
             "file is complete"
         )
-    places = np.array([xyz for _, *xyz in sites], dtype=np.float64)
-    places = places if in_cell is None else places @ in_cell
+    places = np.array([xyz for _, *xyz in sites], dtype=np.float64) @ in_cell
     return crystal([symbol.capitalize() for symbol, *_ in sites], places, cell)
