@@ -49,7 +49,7 @@ def compare(folder):
         )
         m = m.bool()
         p = p.to(t.dtype)
-        s = best_shift(p, t, m, grid_spacing=made.grid.spacing, tail_weight=1.0)
+        s = best_shift(p, t, m, tail_weight=1.0)
         energies = made.grid.energies - atoms.info["highest_occupied"]
         inside = m[0].numpy()
         shown[atoms.info["material"]] = (

@@ -97,11 +97,10 @@ class Scene:
         """The target where it is trusted, NaN elsewhere, ``(points,)``."""
         return torch.where(self.mask, self.target, torch.nan)[0].numpy()
 
-    def shift(self, predicted=None, **weights):
+    def shift(self, predicted=None):
         """Find the best shift of the target, in columns."""
         p = self.predicted if predicted is None else predicted
-        weights = {"grid_spacing": H, "tail_weight": 1.0, **weights}
-        return best_shift(p, self.target, self.mask, **weights)
+        return best_shift(p, self.target, self.mask, tail_weight=1.0)
 
 
 def panels(rows, height):

@@ -46,9 +46,8 @@ p = torch.tensor(prediction)[None].requires_grad_()
 #
 # The cost of every shift, in columns, and the best one.
 
-options = {"grid_spacing": h, "tail_weight": 1.0}
-costs = alignment_costs(p, t, m, **options)[0]
-shift = best_shift(p, t, m, **options)
+costs = alignment_costs(p, t, m, grid_spacing=h, tail_weight=1.0)[0]
+shift = best_shift(p, t, m, tail_weight=1.0)
 print(f"shift: {int(shift)} of {extra} columns, {int(shift) * h:.2f} eV")
 
 figure, (top, bottom) = plt.subplots(2, figsize=(6.4, 5.0), layout="constrained")

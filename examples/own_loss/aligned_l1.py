@@ -15,6 +15,6 @@ class AlignedL1(LossInterface):
         p = predictions[self.target].block().values
         t = targets[self.target].block().values[:, self.extra_targets :]
         m = extra_data[f"{self.target}_mask"].block().values[:, self.extra_targets :]
-        s = best_shift(p, t, m.bool(), grid_spacing=self.h, tail_weight=1.0)
+        s = best_shift(p, t, m.bool(), tail_weight=1.0)
         error = torch.where(m.bool(), window(p, s, t.shape[-1]) - t, 0.0)
         return self.h * error.abs().sum(-1).mean()

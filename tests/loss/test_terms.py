@@ -15,7 +15,7 @@ from metatrain_dos.loss import terms as equations
 
 
 SPACING = OPTIONS["grid_spacing"]
-SEARCH = {"grid_spacing": SPACING, "tail_weight": WEIGHTS["tail_weight"]}
+SEARCH = {"tail_weight": WEIGHTS["tail_weight"]}
 
 # Summing a few hundred numbers in another order changes the last digits only.
 ROUNDING = {"rtol": 1e-11, "atol": 1e-12}
@@ -55,7 +55,7 @@ class TestAgainstReference:
 
     def test_alignment_costs(self, shape):
         tensors = make_case(1, **shape)
-        costs = alignment.alignment_costs(*tensors, **SEARCH)
+        costs = alignment.alignment_costs(*tensors, grid_spacing=SPACING, **SEARCH)
         rows = zip(*as_numpy(*tensors), strict=True)
         expected = [
             reference.costs(*row, SPACING, WEIGHTS["tail_weight"]) for row in rows
@@ -288,9 +288,7 @@ class TestTies:
         p = torch.full((2, 130), height, dtype=torch.float64)
         t = torch.full((2, 100), height, dtype=torch.float64)
         m = torch.ones(2, 100, dtype=torch.bool)
-        shift = alignment.best_shift(
-            p, t, m, grid_spacing=0.05, tail_weight=tail_weight
-        )
+        shift = alignment.best_shift(p, t, m, tail_weight=tail_weight)
         assert shift.tolist() == [0, 0]
 
     def test_periodic_dos_takes_the_first_period(self):
@@ -298,18 +296,18 @@ class TestTies:
         p = (1 + torch.sin(2 * torch.pi * (x - 3) / 20))[None]
         t = (1 + torch.sin(2 * torch.pi * x[:100] / 20))[None]
         m = torch.ones(1, 100, dtype=torch.bool)
-        shift = alignment.best_shift(p, t, m, grid_spacing=0.05, tail_weight=0.0)
+        shift = alignment.best_shift(p, t, m, tail_weight=0.0)
         assert shift.tolist() == [3]
 
 
-def compiled_shift(predictions, targets, mask, *, grid_spacing, tail_weight):
+def compiled_shift(predictions, targets, mask, *, tail_weight):
     """Find the shifts as :mod:`metatrain_dos.loss.dispatch` does."""
     return dispatch.masked_dos(
         predictions,
         targets,
         mask,
         {"tail_weight": tail_weight},
-        grid_spacing=grid_spacing,
+        grid_spacing=SPACING,
     ).shift
 
 
@@ -352,7 +350,7 @@ class TestSinglePrecisionSearch:
             m[:, 250:] = False
         elif masked == "holes":
             m[:, ::3] = False
-        shift = search(p, t, m, grid_spacing=0.05, tail_weight=tail_weight)
+        shift = search(p, t, m, tail_weight=tail_weight)
         for name, chosen, *row in zip(names, shift, *as_numpy(p, t, m), strict=True):
             windows = np.lib.stride_tricks.sliding_window_view(row[0][0], 330)
             squared = np.where(row[2][0], windows - row[1][0], 0.0) ** 2

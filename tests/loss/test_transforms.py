@@ -123,15 +123,14 @@ class WithoutFloat64(TorchDispatchMode):
 def test_device_without_float64(seed):
     """The cost of the shift is the lowest within the bound of rounding errors."""
     p, t, m = make_case(seed, points=200, extra=40, dtype=torch.float32)
-    search = {"grid_spacing": 0.05, "tail_weight": 1.0}
     alignment._has_float64.cache_clear()
     try:
         with WithoutFloat64():
-            shift = alignment.best_shift(p, t, m, **search)
+            shift = alignment.best_shift(p, t, m, tail_weight=1.0)
             loss = equations.masked_dos(p, t, m, **OPTIONS)
     finally:
         alignment._has_float64.cache_clear()
-    costs = alignment.alignment_costs(p, t, m, **search)
+    costs = alignment.alignment_costs(p, t, m, grid_spacing=0.05, tail_weight=1.0)
     chosen = costs.gather(1, shift[:, None])[:, 0]
     # two bounds of 16 roundings of float32, of the norms of the squares
     norms = p.square().sum(-1).sqrt() * t.shape[-1] ** 0.5 * p.abs().amax(-1)

@@ -62,7 +62,6 @@ def best_shift(
     targets: Tensor,
     mask: Tensor,
     *,
-    grid_spacing: float,
     tail_weight: float,
 ) -> Tensor:
     """
@@ -73,7 +72,6 @@ def best_shift(
     :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
     :param targets: computed DOS, ``(samples, ..., points)``, states/eV
     :param mask: true where the target is to be compared, shape of ``targets``
-    :param grid_spacing: distance between two columns, eV; no shift depends on it
     :param tail_weight: weight of the prediction in front of the target
     :return: shift of each sample, ``(samples,)``, int64, in columns
     """

@@ -291,9 +291,7 @@ def weighted_terms(
     check_inputs(predictions, targets, mask)
     mask = mask & ~torch.isnan(targets)
     tail_weight = weights.get("tail_weight", 0.0)
-    shift = best_shift(
-        predictions, targets, mask, grid_spacing=grid_spacing, tail_weight=tail_weight
-    )
+    shift = best_shift(predictions, targets, mask, tail_weight=tail_weight)
     # No term sees every column, but a prediction that is not finite anywhere is broken.
     # Sums overflow float16.
     wide = torch.promote_types(predictions.dtype, torch.float32)

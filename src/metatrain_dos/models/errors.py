@@ -6,7 +6,6 @@ Prediction and target are aligned, and the terms computed, by the code of the lo
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -217,13 +216,13 @@ def align(
         m = without_padding(as_tensor(mask), p, extra_targets).bool()
     check_inputs(p, t, m)
     m = m & known
-    search = partial(best_shift, grid_spacing=grid_spacing, tail_weight=tail_weight)
     if structures is None:
-        shift = search(p, t, m)
+        shift = best_shift(p, t, m, tail_weight=tail_weight)
     else:
         owners = torch.from_numpy(structures)
         _, counts = torch.unique_consecutive(owners, return_counts=True)
-        shift = search(*join_atoms(owners, p, t, m)).repeat_interleave(counts)
+        joined = join_atoms(owners, p, t, m)
+        shift = best_shift(*joined, tail_weight=tail_weight).repeat_interleave(counts)
     terms = {
         term.name: term.function(p, t, m, shift, grid_spacing=grid_spacing)
         for term in TERMS
