@@ -2,8 +2,8 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import Any
 
 import ase
 import numpy as np
@@ -15,24 +15,10 @@ from .defaults import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE, PARTS, ZEROS
 from .electrons import electron_counter
 from .integrated_dos import cumulative_dos, integrate
 from .levels import band_edges
+from .model import DOSModel
 from .noise import count_states
 from .prediction import LEVELS, PredictedDOS
 from .thermal import ThermalProperties, sommerfeld_coefficient, thermal_properties
-
-
-if TYPE_CHECKING:
-    from .model import DOSModel  # which needs torch
-
-
-@dataclass(frozen=True)
-class _Described:
-    """A prediction of one member, relative to its Fermi level on its own axis."""
-
-    energies: np.ndarray
-    rows: np.ndarray
-    states: np.ndarray
-    numbers: dict[str, float]
-    fermi_level: float
 
 
 class DOSPredictor:
@@ -65,7 +51,7 @@ class DOSPredictor:
 
     def __init__(
         self,
-        models: "DOSModel | Sequence[DOSModel]",
+        models: DOSModel | Sequence[DOSModel],
         *,
         electrons: str | float | None = None,
         valences: str | Mapping[str, float] | None = None,
@@ -107,7 +93,7 @@ class DOSPredictor:
         self._tolerance = tolerance
         self._threshold = threshold
         # Refuses options before anything is predicted.
-        band_edges(np.ones(3), np.arange(3.0), 1.0, **self._options(1.0, self.smearing))
+        band_edges(np.ones(3), np.arange(3.0), 1.0, **self._options(1.0))
         for temperature in temperatures:
             thermal_properties(np.ones(9), np.arange(9.0) * 1e9, 1e9, temperature)
 
@@ -125,15 +111,15 @@ class DOSPredictor:
         """
         for number, atoms, rows, electrons in self._rows(structures, **batches):
             names: list[str] = []
-            if self._parts is not None:
-                symbols = np.array(atoms.get_chemical_symbols())
+            if self._parts == "atom":
                 names = [str(i) for i in range(len(atoms))]
-                if self._parts == "element":
-                    names = sorted(set(symbols))
-                    rows = [
-                        np.array([each[symbols == name].sum(0) for name in names])
-                        for each in rows
-                    ]
+            elif self._parts == "element":
+                symbols = np.array(atoms.get_chemical_symbols())
+                names = sorted(set(symbols))
+                rows = [
+                    np.array([each[symbols == name].sum(0) for name in names])
+                    for each in rows
+                ]
             elif self.axis.spin_resolved:
                 names = ["up", "down"]
             if names:
@@ -178,7 +164,7 @@ class DOSPredictor:
                     each = self._describe(row[None], axis, electrons)
                 except ValueError as error:
                     raise ValueError(f"structure {number}: {error}") from error
-                numbers = _shifted(each.numbers, each.fermi_level)
+                numbers = _shifted(each.numbers, each.axis_zero)
                 names = list(numbers)
                 average.add(np.concatenate([row, list(numbers.values())]))
         if electrons is None:
@@ -191,26 +177,18 @@ class DOSPredictor:
         # Each frame on the axis of its model, relative to the level of the mean DOS.
         means = [
             _shifted(
-                dict(zip(names, each.mean[-size:], strict=True)), -member.fermi_level
+                dict(zip(names, each.mean[-size:], strict=True)), -member.axis_zero
             )
             for each, member in zip(averages, members, strict=True)
         ]
-        combined = self._combine(members, [], means)
+        combined = self._combine(members, means)
         errors = np.sqrt(np.mean([each.error[-size:] ** 2 for each in averages], 0))
-        combined.numbers.update(
-            {f"{name}_error": float(x) for name, x in zip(names, errors, strict=True)}
-        )
+        for name, uncertainty in zip(names, errors, strict=True):
+            if name != "axis_zero":
+                combined.numbers[f"{name}_error"] = float(uncertainty)
         combined.numbers["frames"] = averages[0].count
-        combined.curves["dos_error"] = np.sqrt(
-            np.mean(
-                [
-                    np.interp(members[0].energies, member.energies, each.error[:-size])
-                    ** 2
-                    for each, member in zip(averages, members, strict=True)
-                ],
-                axis=0,
-            )
-        )
+        curves = _on_first_axis(members, [each.error[:-size] for each in averages])
+        combined.curves["dos_error"] = np.sqrt(np.mean(curves**2, 0))
         return last, combined
 
     def describe(
@@ -234,14 +212,14 @@ class DOSPredictor:
         if isinstance(rows, np.ndarray):
             rows = [rows]
         rows = [np.atleast_2d(each) for each in rows]
+        problem = None
         if electrons is not None:
             try:
                 return self._combine(
                     [
-                        self._describe(each, axis, electrons)
+                        self._describe(each, axis, electrons, parts)
                         for each, axis in zip(rows, self._axes, strict=True)
-                    ],
-                    parts,
+                    ]
                 )
             except ValueError as error:
                 problem = str(error)
@@ -250,12 +228,9 @@ class DOSPredictor:
                 "electrons: expected a number, by which the members of a committee are "
                 "aligned, got none; give --electrons or --valences"
             )
-        else:
-            problem = None
         energies = self.axis.energies
-        numbers = dict.fromkeys(self.names, np.nan) | {"axis_zero": 0.0}
-        if electrons is not None:
-            numbers["electrons"] = electrons
+        known = {"electrons": np.nan if electrons is None else electrons}
+        numbers = dict.fromkeys(self.names, np.nan) | known | {"axis_zero": 0.0}
         unknown = {"dos_std": np.full(len(energies), np.nan)} if len(rows) > 1 else {}
         return PredictedDOS(
             energies,
@@ -295,22 +270,24 @@ class DOSPredictor:
                 found = [each.reshape(2, -1) for each in found]
             yield number, atoms, found, self._count(number, atoms)
 
-    def _options(self, electrons: float, smearing: float) -> dict[str, Any]:
+    def _options(self, electrons: float) -> dict[str, Any]:
         """Collect options; the tolerance grows with the structure as errors do."""
         return {
-            "smearing": smearing,
+            "smearing": self.smearing,
             "tolerance": self._tolerance * electrons,
             "threshold": self._threshold,
         }
 
     def _describe(
-        self, rows: np.ndarray, axis: TargetSpec, electrons: float
-    ) -> _Described:
+        self,
+        rows: np.ndarray,
+        axis: TargetSpec,
+        electrons: float,
+        parts: Sequence[str] = (),
+    ) -> PredictedDOS:
         """Find the levels of one member, relative to its Fermi level."""
         energies, dos = axis.energies, rows[0]
-        edges = band_edges(
-            dos, energies, electrons, **self._options(electrons, self.smearing)
-        )
+        edges = band_edges(dos, energies, electrons, **self._options(electrons))
         ((raw,),) = integrate(dos, energies)
         curve, _ = count_states(raw, self._threshold * electrons, self.smearing)
         fermi_level = float(edges.fermi_level)
@@ -321,6 +298,7 @@ class DOSPredictor:
             "lowest_unoccupied": float(edges.lowest_unoccupied) - fermi_level,
             "gap": float(edges.gap),
             "dos_at_fermi_level": float(np.interp(fermi_level, energies, curve.dos)),
+            "axis_zero": fermi_level,
         }
         if self._temperatures:
             numbers["sommerfeld_coefficient"] = float(
@@ -337,66 +315,66 @@ class DOSPredictor:
             )
             for name, value in vars(found).items():
                 numbers[f"{name}_{temperature:g}K"] = float(value)
-        return _Described(
-            energies - fermi_level, rows, curve.states, numbers, fermi_level
+        return PredictedDOS(
+            energies - fermi_level,
+            dos,
+            curve.states,
+            numbers,
+            parts=dict(zip(parts, rows[1:], strict=True)),
         )
 
     def _combine(
         self,
-        members: Sequence[_Described],
-        parts: Sequence[str],
+        members: Sequence[PredictedDOS],
         means: Sequence[dict[str, float]] | None = None,
     ) -> PredictedDOS:
         """Average over members that are aligned at their Fermi levels."""
-        energies = members[0].energies
-        rows, states = members[0].rows, members[0].states
-        curves = {}
-        several = [each.numbers for each in members] if means is None else means
+        several = means or [each.numbers for each in members]
         numbers = {
             name: float(np.mean([each[name] for each in several]))
             for name in several[0]
         }
-        fermi_level = float(np.mean([each.fermi_level for each in members]))
         zero = {
             "fermi": 0.0,
-            "vbm": float(
-                np.mean([each.numbers["highest_occupied"] for each in members])
-            ),
-            "axis": -fermi_level,
+            "vbm": float(np.mean([each.highest_occupied for each in members])),
+            "axis": -numbers["axis_zero"],
         }[self._zero]
-        spreads = {}
-        if len(members) > 1:
-            aligned = np.array(
-                [
-                    [np.interp(energies, each.energies, row) for row in each.rows]
-                    for each in members
-                ]
-            )
-            rows, states = aligned.mean(0), cumulative_dos(aligned.mean(0)[0], energies)
-            states = np.mean(
-                [np.interp(energies, each.energies, each.states) for each in members], 0
-            )
-            curves["dos_std"] = aligned[:, 0].std(0, ddof=1)
-            spreads = {
-                f"{name}_std": float(np.std([each[name] for each in several], ddof=1))
-                for name in numbers
-            }
-            # On the axis of the training data, because it is zero on their own.
-            spreads["fermi_level_std"] = float(
-                np.std([each.fermi_level for each in members], ddof=1)
-            )
+        dos = _on_first_axis(members, [each.dos for each in members])
+        states = _on_first_axis(members, [each.states for each in members])
         numbers = _shifted(numbers, -zero)
-        numbers["axis_zero"] = fermi_level + zero
-        numbers |= spreads
-        order = {name: numbers[name] for name in self.names}
+        curves = {}
+        if len(members) > 1:
+            curves["dos_std"] = dos.std(0, ddof=1)
+            for name in several[0]:
+                spread = np.std([each[name] for each in several], ddof=1)
+                numbers[f"{name}_std"] = float(spread)
+            # On the axis of the training data, because it is zero on their own.
+            numbers["fermi_level_std"] = numbers["axis_zero_std"]
         return PredictedDOS(
-            energies - zero,
-            rows[0],
-            states,
-            order,
+            members[0].dos_energies - zero,
+            dos.mean(0),
+            states.mean(0),
+            {name: numbers[name] for name in self.names},
             curves,
-            dict(zip(parts, rows[1:], strict=True)),
+            {
+                name: _on_first_axis(
+                    members, [each.parts[name] for each in members]
+                ).mean(0)
+                for name in members[0].parts
+            },
         )
+
+
+def _on_first_axis(
+    members: Sequence[PredictedDOS], curves: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Interpolate a curve of each member at the energies of the first one."""
+    return np.array(
+        [
+            np.interp(members[0].dos_energies, each.dos_energies, curve)
+            for each, curve in zip(members, curves, strict=True)
+        ]
+    )
 
 
 def _shifted(numbers: Mapping[str, float], shift: float) -> dict[str, float]:
@@ -409,4 +387,5 @@ def _shifted(numbers: Mapping[str, float], shift: float) -> dict[str, float]:
             found[name] += shift
         elif name.startswith(("band_energy", "free_energy")):
             found[name] += shift * numbers["electrons"]
+    found["axis_zero"] -= shift
     return found
