@@ -1,23 +1,19 @@
 """Find the energies of the columns of a model's prediction."""
 
 from collections.abc import Iterable
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..data.grid import EnergyGrid
 from ..data.options_file import OptionsFile, UnusableOptionsError
 from ..data.presets import spec_file
 from ..data.target_spec import TargetSpec
 from ..loss.options import MaskedDOSHypers, is_masked_dos, validate_hypers
-
-
-if TYPE_CHECKING:
-    from .model import DOSModel  # which needs torch
+from .model import DOSModel
 
 
 def find_axis(
-    model: "DOSModel",
+    model: DOSModel,
     *,
     near: Iterable[Path] = (),
     grid: Path | None = None,
@@ -80,7 +76,7 @@ def find_axis(
     return TargetSpec(energies, **found)
 
 
-def training_loss(model: "DOSModel") -> MaskedDOSHypers | None:
+def training_loss(model: DOSModel) -> MaskedDOSHypers | None:
     """
     Find the options of the loss that a model was trained with.
 
@@ -116,7 +112,7 @@ def _loss_section(file: Path, target: str) -> Any:
     return loss.get(target) if isinstance(loss, dict) else loss
 
 
-def _read_grid(path: Path, model: "DOSModel") -> dict[str, Any]:
+def _read_grid(path: Path, model: DOSModel) -> dict[str, Any]:
     """Read a ``grid.json``, and make sure that it is for the model."""
     file = spec_file(path)
     if not file.is_file():
@@ -131,10 +127,9 @@ def _read_grid(path: Path, model: "DOSModel") -> dict[str, Any]:
             f"for {spec.columns}; give the grid.json of the data set that the model "
             "was trained on with --grid"
         )
-    origin, spacing = spec.grid.origin, spec.grid.spacing
-    others = {each.name: getattr(spec, each.name) for each in fields(spec)}
-    del others["grid"]
-    return {**others, "origin": origin, "spacing": spacing}
+    found = vars(spec) | {"origin": spec.grid.origin, "spacing": spec.grid.spacing}
+    del found["grid"]
+    return found
 
 
 def _next_to(places: Iterable[Path], name: str) -> Path | None:

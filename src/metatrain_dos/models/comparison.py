@@ -75,12 +75,10 @@ def compare(
     Read, predict and align, with one batch at a time in memory.
 
     :param models: the model, or the members of a committee
-    :param sections: the data
     :param axis: energies of the columns of the prediction
     :param count_electrons: electrons of a structure; from its info unless given
     :param tail_weight: weight of the prediction in front of a target, in the alignment
     :param shift_per: ``"sample"``, or ``"structure"`` for a shift that atoms share
-    :param batch_size: number of structures per batch
     :return: batches in the order of the data
     :raises ValueError: if a target does not fit the prediction, or a file cannot be
         read

@@ -11,7 +11,7 @@ import ase
 import numpy as np
 import torch
 from ase.formula import Formula
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 from ..loss.atoms import join_atoms
 from ..loss.options import MaskedDOSHypers
@@ -42,11 +42,7 @@ class ErrorTable:
         self._sums = OverallErrors()
 
     def add(self, batch: Batch) -> None:
-        """
-        Measure the rows of a batch.
-
-        :param batch: predictions and targets
-        """
+        """Measure the rows of a batch."""
         aligned, atoms = batch.aligned, batch.atoms
         points = aligned.mask.sum(-1)
         # Rows with an all-false mask get NaN.
@@ -165,11 +161,7 @@ class ErrorTable:
         return sorted(found, key=lambda row: -(row["relative_rmse"] or -1.0))
 
     def write_csv(self, path: Path) -> None:
-        """
-        Write one line for each row.
-
-        :param path: file to write
-        """
+        """Write one line for each row."""
         names = [*RowId._fields, "source", "material", "atoms", *COLUMNS]
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, names)
@@ -180,7 +172,6 @@ class ErrorTable:
         """
         Write everything, with one line for each row.
 
-        :param path: file to write
         :param head: content in front of the rows
         """
         text = json.dumps(head, indent=2)
@@ -231,12 +222,7 @@ def _level_errors(
 
 
 def material(atoms: ase.Atoms) -> str:
-    """
-    Name the material as ``mtt-dos prepare`` does.
-
-    :param atoms: structure
-    :return: ``material`` in its info, or else its formula
-    """
+    """Name the material as ``mtt-dos prepare`` does."""
     if "material" in atoms.info:
         return str(atoms.info["material"])
     return str(Formula(atoms.get_chemical_formula()).reduce()[0])
@@ -256,9 +242,8 @@ def calibration(errors: np.ndarray, spreads: np.ndarray) -> dict[str, float]:
     ratio = correlation = np.nan
     if len(errors) > 1 and spreads.any():
         ratio = float(np.sqrt(np.mean(errors**2) / np.mean(spreads**2)))
-        ranks = [rankdata(errors), rankdata(spreads)]
-        if all(np.ptp(each) > 0 for each in ranks):
-            correlation = float(np.corrcoef(ranks)[0, 1])
+        if np.ptp(errors) > 0 and np.ptp(spreads) > 0:
+            correlation = float(spearmanr(errors, spreads).statistic)
     return {"error_to_spread": ratio, "spread_correlation": correlation}
 
 
@@ -281,8 +266,7 @@ def grouped_median(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def _statistics(values: np.ndarray) -> dict[str, float | None]:
     """Describe a column, ignoring NaN."""
     known = values[~np.isnan(values)]
-    if len(known) == 0:
-        return dict.fromkeys(("median", "mean", "ninety_percent", "largest"))
+    known = known if len(known) else np.array([np.nan])
     return {
         "median": _known(np.median(known)),
         "mean": _known(known.mean()),

@@ -109,45 +109,35 @@ def _drawn(options: OptionsFile) -> list[Section]:
 
 def _entries(data: Path, key: str) -> tuple[str, bool]:
     """Find the kind of samples that a target has, and whether it has a mask."""
-    if data.is_dir():
-        names = {path.stem for path in data.glob("*.bin")}
-        kind = _kind_beside(data)
-    elif data.suffix == ".zip":
-        try:
-            with zipfile.ZipFile(data) as archive:
-                names = {Path(name).stem for name in archive.namelist()}
-        except Exception as error:  # files go wrong in many ways
-            raise ValueError(
-                f"data: expected a zip file, but {data} cannot be read "
-                f"({shorten(error)}); write it again"
-            ) from error
-        kind = _kind_beside(data)
-    elif data.suffix in (".xyz", ".extxyz"):
-        try:
-            atoms = next(read_structures(data), ase.Atoms())
-        except Exception as error:  # files go wrong in many ways
-            raise ValueError(
-                f"data: expected extended XYZ, but {data} cannot be read "
-                f"({shorten(error)}); correct the file"
-            ) from error
-        names = {*atoms.info, *atoms.arrays}
-        kind = "atom" if key in atoms.arrays else "system"
-    else:
+    suffix = data.suffix
+    if not data.is_dir() and suffix not in (".zip", ".xyz", ".extxyz"):
         raise ValueError(
             f"data: expected .xyz, .zip, a memory-mapped folder or an options file, "
             f"got {data}; convert it, or name it as the test_set of an options file"
         )
+    try:
+        if data.is_dir():
+            names = {path.stem for path in data.glob("*.bin")}
+        elif suffix == ".zip":
+            with zipfile.ZipFile(data) as archive:
+                names = {Path(name).stem for name in archive.namelist()}
+        else:
+            atoms = next(read_structures(data), ase.Atoms())
+            names = {*atoms.info, *atoms.arrays}
+    except Exception as error:  # files go wrong in many ways
+        raise ValueError(
+            f"data: expected a {suffix} file with targets, but {data} cannot be read "
+            f"({shorten(error)}); write it again"
+        ) from error
     if key not in names:
         raise ValueError(
             f"data: expected targets called {key!r} in {data}, got "
             f"{', '.join(sorted(names)) or 'none'}; if the key is another, give an "
             "options file whose test_set names it"
         )
-    return kind, f"{key}_mask" in names
-
-
-def _kind_beside(data: Path) -> str:
-    """Find the kind of samples in the grid.json of a data set, if it has one."""
-    path = data.parent / "grid.json"
-    is_projected = path.exists() and TargetSpec.read(path).projected
-    return "atom" if is_projected else "system"
+    if suffix in (".xyz", ".extxyz"):
+        of_atoms = key in atoms.arrays
+    else:
+        grid = data.parent / "grid.json"
+        of_atoms = grid.exists() and TargetSpec.read(grid).projected
+    return "atom" if of_atoms else "system", f"{key}_mask" in names

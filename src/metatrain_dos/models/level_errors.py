@@ -92,18 +92,10 @@ def _levels(
     energies: np.ndarray,
     electrons: float,
     smearing: float | None,
-    *,
-    tolerance: float = levels.DEFAULT_TOLERANCE,
-    threshold: float = levels.DEFAULT_THRESHOLD,
+    **options: float,
 ) -> Levels:
-    edges = levels.band_edges(
-        dos,
-        energies,
-        electrons,
-        smearing=smearing,
-        tolerance=tolerance,
-        threshold=threshold,
-    )
+    threshold = options.get("threshold", levels.DEFAULT_THRESHOLD)
+    edges = levels.band_edges(dos, energies, electrons, smearing=smearing, **options)
     level = float(edges.fermi_level)
     ((curve,),) = integrate(dos, energies)
     curve, _ = count_states(curve, threshold * electrons, smearing)

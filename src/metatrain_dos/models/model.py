@@ -212,12 +212,7 @@ class DOSModel:
 
 
 def check_batch_size(batch_size: int) -> None:
-    """
-    Refuse batches without structures.
-
-    :param batch_size: number of structures per batch
-    :raises ValueError: if it is not positive
-    """
+    """Refuse batches without structures."""
     if batch_size < 1:
         raise ValueError(
             f"batch_size: expected a number > 0, got {batch_size}; "

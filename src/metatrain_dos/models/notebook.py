@@ -26,7 +26,6 @@ def html_table(rows: Iterable[tuple[str, Any, str]]) -> str:
     Write a table.
 
     :param rows: name, text or numbers of any shape, and unit
-    :return: HTML
     """
     lines = []
     for name, values, unit in rows:
@@ -56,7 +55,6 @@ def draw_dos(
     :param start: first energy of the drawing, eV
     :param spread: half of the width of a band around it, ``(points,)``, states/eV
     :param levels: edges of a gap, which is shaded, or twice the Fermi level, eV
-    :return: SVG
     """
     end = float(energies[-1])
     x = np.linspace(start, end, POINTS)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path
-from typing import Protocol
 
 import ase
 import ase.io
@@ -24,16 +23,6 @@ DECIMALS = 6
 DIGITS = 7
 NPZ_DTYPE = "<f4"
 """Single precision, as in nearly all models, for arrays over energies."""
-
-
-class Output(Protocol):
-    """Write predictions to a path, with or without the number of states."""
-
-    def __init__(self, path: Path, states: bool) -> None: ...
-
-    def write(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class ExtxyzOutput:
@@ -144,6 +133,8 @@ class NpzOutput:
                 file.close()
 
 
+Output = ExtxyzOutput | CsvOutput | NpzOutput
+
 OUTPUT_FORMATS: dict[str, type[Output]] = {
     "xyz": ExtxyzOutput,
     "csv": CsvOutput,
@@ -162,11 +153,9 @@ def open_output(
     """
     Open a file for predictions, which appears once the block ends without an error.
 
-    :param path: file to write
     :param format: one of :data:`OUTPUT_FORMATS`; by the ending of the file unless given
     :param states: whether to write the number of states below each energy, too
     :param force: whether to replace an existing file
-    :return: writer
     :raises ValueError: if the file exists, or its folder or its format does not
     """
     found = format or ENDINGS.get(path.suffix.lower())

@@ -18,7 +18,6 @@ class OverallErrors:
         """
         Add some structures.
 
-        :param aligned: predictions and targets
         :param atoms: number of atoms of each, ``(samples,)``
         """
         scale = atoms.reshape(-1, *[1] * (aligned.mask.ndim - 1))

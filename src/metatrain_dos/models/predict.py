@@ -49,18 +49,12 @@ def predict(
 
     :param files: one model or more, ``.pt`` or ``.ckpt``, and files of structures that
         ASE reads, each of which may end in ``@`` and an index as in ASE
-    :param output: file to write
     :param format: format of the file; by its ending unless given
-    :param force: whether to replace an existing file
     :param states: whether to write the number of states below each energy, too
     :param mean: whether to write the mean over all structures instead of each
     :param on_prediction: called with each structure and its prediction
-    :param batch_size: number of structures per batch
-    :param target: output of the models
-    :param device: device of the models
     :param extensions: folder of compiled extensions of the models
     :param options: further keywords of :class:`DOSPredictor`
-    :return: lines for the terminal
     :raises ValueError: if an argument does not fit; nothing is written then
     """
     models = [file for file in files if file.suffix in MODEL_SUFFIXES]
@@ -152,12 +146,7 @@ class PredictionSummary:
         self._problem = ""
 
     def add(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
-        """
-        Add one structure.
-
-        :param atoms: the structure
-        :param predicted: its DOS
-        """
+        """Add one structure."""
         line = f"{self.count:>5}  {atoms.get_chemical_formula():<16}"
         if not np.isnan(predicted.electrons):
             line += f"{predicted.electrons:8g} electrons"
@@ -186,9 +175,7 @@ class PredictionSummary:
         """
         Summarise all structures.
 
-        :param zero: zero of the energies
         :param smearing: smearing that was removed from the edges, eV
-        :return: lines for the terminal
         """
         yield from self._first
         if self.count > SHOWN:

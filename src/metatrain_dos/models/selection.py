@@ -30,7 +30,6 @@ class Selected:
     :param row: its number in the error table
     :param error: its error relative to the size of the DOS
     :param aligned: its prediction and target
-    :param sample: its structure
     :param levels: its levels, ``None`` where the electrons are not known
     """
 
@@ -60,11 +59,7 @@ class Selection:
         self._random = np.random.default_rng(0)
 
     def add(self, batch: Batch) -> None:
-        """
-        Keep the rows of a batch that may be drawn.
-
-        :param batch: predictions and targets
-        """
+        """Keep the rows of a batch that may be drawn."""
         first = self._rows
         self._rows += len(batch.row_ids)
         errors = {row: kept.error for row, kept in self._kept.items()}

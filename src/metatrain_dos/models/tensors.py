@@ -26,8 +26,6 @@ def rows_like(targets: Any, predictions: Any) -> torch.Tensor:
     The rows of atoms of a TensorMap are summed for each system, in the order of the
     target's systems, unless the target has rows for atoms, too.
 
-    :param targets: array, tensor, or TensorMap of one block
-    :param predictions: array, tensor, or TensorMap of one block
     :return: values, ``(samples, ..., columns)``
     :raises ValueError: if there are several blocks, or the systems are not those of the
         target
