@@ -503,7 +503,7 @@ class TestMistakes:
         path.write_text("")
         assert "expected targets called 'dos' in" in refused(path)
         path.write_text("two\n")
-        assert "expected extended XYZ, but" in refused(path)
+        assert "expected a .xyz file with targets, but" in refused(path)
         short = refused(changed(lambda info: info.update(dos=info["dos"][:30])))
         assert "test.xyz, structure 1: expected a target of shape" in short
         assert "got (1, 30); give data that were made for this model" in short

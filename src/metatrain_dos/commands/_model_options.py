@@ -8,11 +8,7 @@ from pathlib import Path
 
 
 def add_model(group: argparse._ArgumentGroup) -> None:
-    """
-    Add the options of the model.
-
-    :param group: group of the parser
-    """
+    """Add the options of the model."""
     group.add_argument(
         "--target",
         metavar="NAME",
@@ -41,11 +37,7 @@ def add_model(group: argparse._ArgumentGroup) -> None:
 
 
 def add_chemiscope(group: argparse._ActionsContainer) -> None:
-    """
-    Add the file for the viewer chemiscope.
-
-    :param group: parser, or group of options
-    """
+    """Add the file for the viewer chemiscope."""
     group.add_argument(
         "--chemiscope",
         type=Path,
@@ -56,11 +48,7 @@ def add_chemiscope(group: argparse._ActionsContainer) -> None:
 
 
 def add_grid(group: argparse._ArgumentGroup) -> None:
-    """
-    Add the options of the energy axis.
-
-    :param group: group of the parser
-    """
+    """Add the options of the energy axis."""
     group.add_argument(
         "--grid",
         "--like",  # as in `prepare`
@@ -91,11 +79,27 @@ def add_grid(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_electrons(group: argparse._ArgumentGroup) -> None:
+    """Add the options that tell the number of electrons."""
+    group.add_argument(
+        "--electrons",
+        metavar="SOURCE",
+        help="a file with one number per structure, the name of an entry of their "
+        "info, or one number for all (default: n_electrons in the info, else the "
+        "valences in grid.json)",
+    )
+    group.add_argument(
+        "--valences",
+        metavar="SOURCE",
+        help='electrons of each element in neutral structures: "Si=4 O=6", or a YAML '
+        "or JSON file",
+    )
+
+
 def run_with_model(command: str, work: Callable[[], Iterable[str]]) -> None:
     """
     Run a command, and print its lines or its error.
 
-    :param command: name of the command
     :param work: does the work, and returns lines for the terminal
     """
     try:

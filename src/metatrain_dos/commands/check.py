@@ -12,11 +12,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """
-    Add the arguments of the command.
-
-    :param parser: parser of the command
-    """
+    """Add the arguments of the command."""
     parser.add_argument(
         "options", help="options file of `mtt train`, or the folder of options.yaml"
     )
@@ -26,11 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """
-    Run ``mtt-dos check``, and exit.
-
-    :param arguments: ``options`` and ``json``
-    """
+    """Check the options file, and exit."""
     file = Path(arguments.options)
     file = file / "options.yaml" if file.is_dir() else file
     sys.exit(check(str(file), as_json=arguments.json))

@@ -6,15 +6,17 @@ table, figures, and one page with all of them.
 import argparse
 from pathlib import Path
 
-from ._model_options import add_chemiscope, add_grid, add_model, run_with_model
+from ._model_options import (
+    add_chemiscope,
+    add_electrons,
+    add_grid,
+    add_model,
+    run_with_model,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """
-    Add the arguments of the command.
-
-    :param parser: parser of the command
-    """
+    """Add the arguments of the command."""
     parser.add_argument(
         "models",
         nargs="+",
@@ -61,35 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "tells it, else 1)",
     )
     add_chemiscope(parser)
-    electrons = parser.add_argument_group("number of electrons")
-    electrons.add_argument(
-        "--electrons",
-        metavar="WHERE",
-        help="one number for all structures, a file with one number per structure, or "
-        "the name of an entry of their info (default: n_electrons if they have it)",
-    )
-    electrons.add_argument(
-        "--valences",
-        metavar="WHERE",
-        help='valence electrons of each element in neutral structures: "Si=4 O=6", or '
-        "a YAML or JSON file (default: those of grid.json)",
-    )
+    add_electrons(parser.add_argument_group("number of electrons"))
     add_model(parser.add_argument_group("the model"))
     add_grid(parser.add_argument_group("energies of the columns of the prediction"))
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """
-    Run the command.
-
-    :param arguments: parsed arguments
-    """
+    """Run the command."""
     # Imported here because `mtt-dos --help` should not wait for torch.
     from ..figures.report import evaluate
 
-    options = {
-        name: value
-        for name, value in vars(arguments).items()
-        if name not in ("command", "run")
-    }
-    run_with_model("evaluate", lambda: evaluate(**options))
+    run_with_model("evaluate", lambda: evaluate(**vars(arguments)))

@@ -74,7 +74,9 @@ def _run(arguments: Sequence[str] | None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files need not be text, and a terminal may not know all letters.
         sys.stdout.reconfigure(errors="backslashreplace")
-    known.run(known)
+    run = known.run
+    del known.run, known.command  # which leaves the options
+    run(known)
 
 
 def run_metatrain(arguments: Sequence[str]) -> None:

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from ..models.defaults import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE, PARTS, ZEROS
-from ._model_options import add_chemiscope, add_grid, add_model, run_with_model
+from ._model_options import (
+    add_chemiscope,
+    add_electrons,
+    add_grid,
+    add_model,
+    run_with_model,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """
-    Add the arguments of the command.
-
-    :param parser: parser of the command
-    """
+    """Add the arguments of the command."""
     parser.add_argument(
         "files",
         nargs="+",
@@ -70,20 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"also write the DOS of each {part}; a model of whole structures has "
             "learned this partition, which was not in its data",
         )
-    group = parser.add_argument_group("number of electrons")
-    group.add_argument(
-        "--electrons",
-        metavar="SOURCE",
-        help="a file with one number per structure, the name of an entry of their "
-        "info, or one number for all (default: n_electrons in the info, else the "
-        "valences in grid.json)",
-    )
-    group.add_argument(
-        "--valences",
-        metavar="SOURCE",
-        help='electrons of each element in neutral structures: "Si=4 O=6", or a YAML '
-        "or JSON file",
-    )
+    add_electrons(parser.add_argument_group("number of electrons"))
     group = parser.add_argument_group("Fermi level and gap")
     group.add_argument(
         "--zero",
@@ -131,27 +120,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """
-    Run the command.
-
-    :param arguments: parsed arguments
-    """
+    """Run the command."""
     # Here, not above: `mtt-dos --help` should not wait for torch.
-    from ..figures.chemiscope_file import refuse_chemiscope_file, write_predictions
-    from ..figures.predictions import PredictionFigure
     from ..models.predict import predict
 
-    options = vars(arguments) | {}
-    for name in ("command", "run"):
-        options.pop(name, None)
+    options = vars(arguments)
     file, chemiscope = options.pop("figure"), options.pop("chemiscope")
     zero = options["zero"]
 
     def work() -> list[str]:
-        figure = None if file is None else PredictionFigure(file, zero)
-        if chemiscope is not None:
-            refuse_chemiscope_file(chemiscope)
+        figure: Any = None
         kept = []
+        if file is not None:
+            from ..figures.predictions import PredictionFigure
+
+            figure = PredictionFigure(file, zero)
+        if chemiscope is not None:
+            from ..figures import chemiscope_file
+
+            chemiscope_file.refuse_chemiscope_file(chemiscope)
 
         def keep(*prediction: Any) -> None:
             if figure is not None:
@@ -164,7 +151,7 @@ def run(arguments: argparse.Namespace) -> None:
             figure.write()
             lines.append(f"figure: {file}")
         if chemiscope is not None:
-            write_predictions(chemiscope, kept, zero)
+            chemiscope_file.write_predictions(chemiscope, kept, zero)
             lines.append(f"chemiscope: {chemiscope}")
         return lines
 

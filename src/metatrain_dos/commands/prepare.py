@@ -53,11 +53,7 @@ GRID_OPTIONS = {
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """
-    Run the command.
-
-    :param arguments: parsed command line
-    """
+    """Run the command."""
     names = PrepareOptions.__dataclass_fields__
     given = {name: value for name, value in vars(arguments).items() if name in names}
     options = PrepareOptions(**given)
@@ -69,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
         sys.exit(130)
     except BrokenExecutor as error:
         sys.exit(f"mtt-dos prepare: a worker process died ({error}); {again}")
-    except ConnectionError as error:
+    except (ConnectionError, ValueError) as error:
         sys.exit(f"mtt-dos prepare: {error}")
     except OSError as error:  # a full disk, most likely
         sys.exit(f"mtt-dos prepare: {error}; when there is room, {again}")
@@ -78,8 +74,6 @@ def run(arguments: argparse.Namespace) -> None:
             f"mtt-dos prepare: expected more memory ({error}); give fewer --workers, "
             f"and {again}"
         )
-    except ValueError as error:
-        sys.exit(f"mtt-dos prepare: {error}")
     print("\n".join(report_lines(report)))
     print(f"\nnext: mtt-dos check {options.output / 'options.yaml'}")
     print(f"then: cd {options.output} && mtt train options.yaml")

@@ -20,11 +20,7 @@ from ..loss.defaults import DEFAULT_SPACING
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """
-    Add all options. Those that are not given are not in the parsed arguments.
-
-    :param parser: parser of the command
-    """
+    """Add all options. Those that are not given are not in the parsed arguments."""
     parser.argument_default = argparse.SUPPRESS
     parser.add_argument(
         "sources",
@@ -55,11 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """
-    Run the command.
-
-    :param arguments: parsed command line
-    """
+    """Run the command."""
     from .prepare import run  # which takes a second to import
 
     run(arguments)

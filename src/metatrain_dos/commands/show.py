@@ -34,11 +34,7 @@ NUMBERS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """
-    Add the arguments of the command.
-
-    :param parser: parser of the command
-    """
+    """Add the arguments of the command."""
     parser.add_argument(
         "dataset", type=Path, metavar="DATASET", help="folder that `prepare` has made"
     )
@@ -65,11 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """
-    Run the command.
-
-    :param arguments: parsed command line
-    """
+    """Run the command."""
     split, index = arguments.split, arguments.index
     output = arguments.output or Path(f"{split}-{index}.png")
     try:
@@ -83,11 +75,7 @@ def show(folder: Path, split: str, index: int, output: Path) -> Iterator[str]:
     """
     Draw a structure.
 
-    :param folder: folder of the data set
     :param split: ``training_set``, ``validation_set`` or ``test_set``
-    :param index: number of the structure in it
-    :param output: figure to write
-    :return: description, line by line
     :raises ValueError: if there is no such structure
     """
     # Imported here because `mtt-dos show --help` should not wait for them.

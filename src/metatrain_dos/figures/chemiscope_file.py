@@ -27,7 +27,6 @@ def refuse_chemiscope_file(path: Path) -> None:
     """
     Refuse a file that cannot be written later.
 
-    :param path: file to write
     :raises ValueError: if it has another ending than :data:`ENDINGS`, or the package
         chemiscope is not installed
     """
@@ -91,8 +90,6 @@ def write_comparison(
     Write structures with predicted and computed DOS per atom, levels and errors.
 
     :param path: file to write, which is replaced
-    :param batches: predictions and targets
-    :param table: their errors
     :param energies: energy of each point of the targets, ``(points,)``, eV
     """
     structures: dict[Any, ase.Atoms] = {}

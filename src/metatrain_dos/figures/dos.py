@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from .style import COMPUTED, PREDICTED, remove_spines
+from ..models.level_errors import LevelPair
+from .style import COMPUTED, PREDICTED, make_panels, remove_spines
 
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from ..models.errors import AlignedDOS  # needs torch
-    from ..models.level_errors import LevelPair
 
 
 def plot_predicted_and_computed(
@@ -22,7 +21,7 @@ def plot_predicted_and_computed(
     *,
     zeros: Sequence[float | None] | None = None,
     columns: int = 4,
-) -> "Figure":
+) -> Figure:
     """
     Draw predicted over computed DOS over the trusted range, one panel per structure.
 
@@ -34,26 +33,16 @@ def plot_predicted_and_computed(
     :param columns: number of panels in a row
     :return: the figure
     """
-    from matplotlib.figure import Figure
-
-    samples = len(aligned.targets)
-    rows = -(-samples // columns)
-    figure = Figure(figsize=(3.0 * columns, 2.1 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for panel in panels.flat[samples:]:
-        panel.set_axis_off()
-
-    for i, panel in enumerate(panels.flat[:samples]):
+    figure, panels = make_panels(titles, columns)
+    for i, panel in enumerate(panels):
         zero = zeros[i] if zeros is not None else None
         curves = aligned.targets[i], aligned.predictions[i]
         _draw(panel, energies, *curves, aligned.mask[i], zero)
-        panel.set_title(titles[i], fontsize=9)
-        remove_spines(panel)
 
     known = zeros is not None and all(zero is not None for zero in zeros)
     figure.supxlabel(_energy_label(known), fontsize=9)
     figure.supylabel("DOS, states / eV", fontsize=9)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside upper right", ncols=2, frameon=False, fontsize=9
     )
@@ -66,8 +55,8 @@ def plot_structure(
     *,
     atoms: int = 1,
     zero: float | None = None,
-    levels: "LevelPair | None" = None,
-) -> "Figure":
+    levels: LevelPair | None = None,
+) -> Figure:
     """
     Draw predicted over computed DOS of one structure, and both integrated below.
 
@@ -79,8 +68,6 @@ def plot_structure(
     :param levels: predicted and computed levels, drawn as Fermi level or gap
     :return: the figure
     """
-    from matplotlib.figure import Figure
-
     if zero is None and levels is not None:
         zero = levels.computed.highest_occupied
     figure = Figure(figsize=(4.2, 3.6), layout="constrained")
@@ -103,7 +90,7 @@ def plot_structure(
     return figure
 
 
-def _draw_levels(panel: Any, levels: "LevelPair", zero: float) -> None:
+def _draw_levels(panel: Any, levels: LevelPair, zero: float) -> None:
     """Draw a bar over each gap, or a tick at the Fermi level, near the top."""
     for height, color, each in (
         (0.97, COMPUTED, levels.computed),

@@ -1,15 +1,13 @@
 """Draw the distribution of errors and shifts."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .style import COMPUTED, PREDICTED, remove_spines
-
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 # Materials that fit into a figure.
@@ -21,7 +19,7 @@ MOST_DOTS = 200
 
 def plot_errors(
     errors: np.ndarray, materials: np.ndarray, names: Sequence[str], label: str
-) -> "Figure":
+) -> Figure:
     """
     Draw the errors of each material as dots, and their median as a bar.
 
@@ -35,8 +33,6 @@ def plot_errors(
     :param label: axis label, with the unit
     :return: the figure
     """
-    from matplotlib.figure import Figure
-
     known = np.flatnonzero(~np.isnan(errors))
     in_order = errors[known[np.lexsort((errors[known], materials[known]))]]
     numbers, sizes = np.unique(materials[known], return_counts=True)
@@ -44,8 +40,7 @@ def plot_errors(
     rows = [(values, names[n]) for values, n in zip(groups, numbers, strict=True)]
     rows.sort(key=lambda row: (-float(np.median(row[0])), row[1]))
     shown = rows[:MOST_MATERIALS]
-    figure = Figure(figsize=(4.2, 1.0 + 0.17 * len(shown)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _panel(1.0 + 0.17 * len(shown), label)
     for y, (values, _) in enumerate(shown):
         chosen = np.linspace(0, len(values) - 1, min(len(values), MOST_DOTS))
         dots = values[chosen.round().astype(int)]
@@ -54,16 +49,14 @@ def plot_errors(
     axes.set_yticks(range(len(shown)), [name for _, name in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(left=0.0)
-    axes.set_xlabel(label, fontsize=8)
     if len(shown) < len(rows):
         axes.set_title(f"the worst {len(shown)} of {len(rows)} materials", fontsize=8)
-    remove_spines(axes)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", lw=0.4, alpha=0.4)
     return figure
 
 
-def plot_shifts(shifts: np.ndarray, longest: float) -> "Figure":
+def plot_shifts(shifts: np.ndarray, longest: float) -> Figure:
     """
     Draw the distribution of the shifts of targets along their predictions.
 
@@ -71,21 +64,14 @@ def plot_shifts(shifts: np.ndarray, longest: float) -> "Figure":
     :param longest: largest possible shift, eV
     :return: the figure
     """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=(4.2, 2.4), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _panel(2.4, "shift, eV", "structures")
     known = shifts[~np.isnan(shifts)]
     axes.hist(known, bins=40, range=(0.0, max(longest, 1e-3)), color=COMPUTED)
-    axes.set_xlabel("shift, eV", fontsize=8)
-    axes.set_ylabel("structures", fontsize=8)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    remove_spines(axes)
     return figure
 
 
-def plot_pairs(x: np.ndarray, y: np.ndarray, x_label: str, y_label: str) -> "Figure":
+def plot_pairs(x: np.ndarray, y: np.ndarray, x_label: str, y_label: str) -> Figure:
     """
     Draw two numbers of each structure, and the line on which they are the same.
 
@@ -95,16 +81,20 @@ def plot_pairs(x: np.ndarray, y: np.ndarray, x_label: str, y_label: str) -> "Fig
     :param y_label: axis label, with the unit
     :return: the figure
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.2, 3.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _panel(3.6, x_label, y_label)
     known = ~np.isnan(x) & ~np.isnan(y)
     axes.plot(x[known], y[known], "o", ms=3.5, color=COMPUTED, alpha=0.7)
     axes.axline((0.0, 0.0), slope=1.0, lw=0.8, color=PREDICTED)
     axes.set_xlim(left=0.0)
     axes.set_ylim(bottom=0.0)
+    return figure
+
+
+def _panel(height: float, x_label: str, y_label: str = "") -> tuple[Figure, Any]:
+    """Make a figure with one panel."""
+    figure = Figure(figsize=(4.2, height), layout="constrained")
+    axes = figure.subplots()
     axes.set_xlabel(x_label, fontsize=8)
     axes.set_ylabel(y_label, fontsize=8)
     remove_spines(axes)
-    return figure
+    return figure, axes

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ase
 import numpy as np
+from matplotlib.figure import Figure
 
 from ..models.prediction import PredictedDOS
-from .style import COMPUTED, PREDICTED, default_settings, remove_spines
-
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .style import COMPUTED, PREDICTED, default_settings, make_panels
 
 
 MOST_PANELS = 16
@@ -32,7 +29,7 @@ def plot_predictions(
     zero: str = "",
     total: int = 0,
     columns: int = 4,
-) -> "Figure":
+) -> Figure:
     """
     Draw the predicted DOS of structures, one panel each, with its Fermi level or gap.
 
@@ -46,20 +43,12 @@ def plot_predictions(
     :param columns: number of panels in a row
     :return: the figure
     """
-    from matplotlib.figure import Figure
-
     number = len(predictions)
-    columns = min(columns, number)
-    rows = -(-number // columns)
-    size = (5.2, 3.4) if number == 1 else (3.0 * columns, 2.1 * rows)
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).flat
-    for panel in panels[number:]:
-        panel.set_axis_off()
-    for panel, predicted, title in zip(panels, predictions, titles, strict=False):
+    figure, panels = make_panels(titles, min(columns, number))
+    if number == 1:
+        figure.set_size_inches(5.2, 3.4)
+    for panel, predicted in zip(panels, predictions, strict=True):
         _draw(panel, predicted)
-        panel.set_title(title, fontsize=9)
-        remove_spines(panel)
     figure.supxlabel(f"energy{f' - {zero}' if zero else ''}, eV", fontsize=9)
     figure.supylabel("DOS, states/eV", fontsize=9)
     if total > number:
@@ -88,12 +77,7 @@ class PredictionFigure:
         self._total = 0
 
     def add(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
-        """
-        Keep a prediction if it has a panel.
-
-        :param atoms: the structure
-        :param predicted: its DOS
-        """
+        """Keep a prediction if it has a panel."""
         self._total += 1
         if self._total <= MOST_PANELS:
             self._predictions.append(predicted)

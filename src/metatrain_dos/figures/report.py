@@ -56,9 +56,7 @@ def evaluate(
     """
     Compare a model with data, and write the report.
 
-    :param models: ``.pt`` or ``.ckpt``; several are a committee, whose mean is compared
     :param data: data set or options file, as :func:`find_data` takes it
-    :param output: folder of the report
     :param structures: structures to draw in any case
     :param compare_with: earlier report on the same data, to compare with
     :param chemiscope: file for the viewer chemiscope, to write all rows to, too
@@ -68,12 +66,7 @@ def evaluate(
         unless given
     :param tail_weight: weight of the prediction in front of a target, in the alignment;
         that of the training run unless given
-    :param batch_size: number of structures per batch
-    :param target: output of the model
-    :param device: where the model runs
-    :param extensions: folder of compiled extensions of the model
     :param axis: keywords of :func:`~metatrain_dos.models.axis.find_axis`
-    :return: lines for the terminal
     :raises ValueError: if model and data do not fit, or the folder is not free
     """
     if chemiscope is not None:
@@ -91,11 +84,10 @@ def evaluate(
                 "evaluate models of the same data set together"
             )
         loss = training_loss(loaded)
-        if tail_weight is None:
-            tail_weight = (loss or MaskedDOSHypers()).tail_weight
-        else:
-            given = {"tail_weight": tail_weight}
-            validate_hypers(MaskedDOSHypers, given, loss_type="masked_dos")
+        options = (loss or MaskedDOSHypers()).model_dump()
+        if tail_weight is not None:
+            options["tail_weight"] = tail_weight
+        hypers = validate_hypers(MaskedDOSHypers, options, loss_type="masked_dos")
         sections = find_data(data, loaded.target)
         spec = find_axis(loaded, near=[data], **axis)
         batches = compare(
@@ -103,15 +95,12 @@ def evaluate(
             sections,
             spec,
             count_electrons=electron_counter(electrons, valences, spec.valences),
-            tail_weight=tail_weight,
-            shift_per=(loss or MaskedDOSHypers()).shift_per,
+            tail_weight=hypers.tail_weight,
+            shift_per=hypers.shift_per,
             batch_size=batch_size,
         )
         start = time.perf_counter()
-        table, selection = (
-            ErrorTable(loss and loss.model_copy(update={"tail_weight": tail_weight})),
-            Selection(structures),
-        )
+        table, selection = ErrorTable(hypers if loss else None), Selection(structures)
         kept = []
         with progress("evaluate", "structure") as bar:
             for batch in batches:
@@ -140,7 +129,7 @@ def evaluate(
             "target": loaded.target,
             "columns": f"{spec.columns}, of which {spec.extra_targets} extra, in steps "
             f"of {spec.grid.spacing:g} eV, from {spec.source}",
-            "tail_weight": f"{tail_weight:g}",
+            "tail_weight": f"{hypers.tail_weight:g}",
             "device": f"{loaded.device}, {time.perf_counter() - start:.1f} s",
         }
         statistics, materials = table.statistics(), table.by_material()

@@ -5,9 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from ..data.target_spec import TargetSpec
 from ..models.earlier_report import EarlierReport
@@ -17,10 +18,6 @@ from .dos import plot_structure
 from .errors import plot_errors, plot_pairs, plot_shifts
 from .report_page import PageFigure, format_number
 from .style import COMPUTED, PREDICTED
-
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 HEADINGS = {
@@ -49,11 +46,7 @@ def draw(
     """
     Draw all figures of a report, and write each to a file.
 
-    :param folder: folder for the files
-    :param table: all errors
-    :param axis: energies of the columns of the prediction
     :param ranks: rows to draw, by rank
-    :param earlier: report to compare with
     :return: figures for the page by heading
     """
     names, materials = np.unique(table.materials, return_inverse=True)
@@ -145,10 +138,8 @@ def _draw_row(
     return _page_figure(path, figure, table.materials[selected.row], caption)
 
 
-def _page_figure(path: Path, figure: "Figure", title: str, caption: str) -> PageFigure:
+def _page_figure(path: Path, figure: Figure, title: str, caption: str) -> PageFigure:
     """Write a figure to a file, and convert it to the colours of the page."""
-    from matplotlib import rc_context
-
     text = io.StringIO()
     # Text stays text, and the same figure is the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):

@@ -41,13 +41,8 @@ def render_page(
     """
     Render the page.
 
-    :param title: its title
     :param facts: the comparison, as names and values
-    :param warnings: sentences at the top
-    :param table: all errors
     :param figures: figures by heading; those of all structures have an empty one
-    :param changes: changes since an earlier report
-    :return: HTML
     """
     environment = Environment(
         loader=PackageLoader(__package__, ""),
@@ -89,7 +84,6 @@ def summary_rows(table: ErrorTable) -> list[list[str]]:
     """
     Tabulate the statistics of the columns that are known.
 
-    :param table: all errors
     :return: label, median, mean, 90th percentile and maximum of each
     """
     return [
@@ -103,7 +97,6 @@ def change_rows(changes: Mapping[str, Change]) -> list[list[str]]:
     """
     Tabulate the changes since an earlier report.
 
-    :param changes: changes by column
     :return: label, median before and now, and fraction of rows with smaller errors
     """
     return [

@@ -1,15 +1,11 @@
 """Draw a target of a data set."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from .style import COMPUTED, PREDICTED, remove_spines
-
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def plot_target(
@@ -17,7 +13,7 @@ def plot_target(
     targets: Mapping[str, tuple[np.ndarray, np.ndarray]],
     title: str,
     fermi_level: float | None = None,
-) -> "Figure":
+) -> Figure:
     """
     Draw the targets of one structure, and the energies at which they are trusted.
 
@@ -28,8 +24,6 @@ def plot_target(
     :param fermi_level: Fermi level on the same axis, eV
     :return: the figure
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(6.4, 2.6 * len(targets)), layout="constrained")
     panels = figure.subplots(len(targets), sharex=True, squeeze=False)[:, 0]
     for panel, (name, (dos, mask)) in zip(panels, targets.items(), strict=True):

@@ -1,15 +1,13 @@
 """Draw the trusted ranges of a data set."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 
 from ..data.grid import EnergyGrid
-
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 # Bars that fit into a figure.
@@ -24,7 +22,7 @@ def plot_trusted_ranges(
     *,
     fermi_levels: np.ndarray,
     grid: EnergyGrid,
-) -> "Figure":
+) -> Figure:
     """
     Draw the trusted range of each structure as a bar on one energy axis.
 
@@ -41,9 +39,6 @@ def plot_trusted_ranges(
     :param grid: energy grid of the data set, whose ends are marked
     :return: the figure
     """
-    from matplotlib.collections import LineCollection
-    from matplotlib.figure import Figure
-
     # By name, and by their end within a material, so that neighbours are alike.
     rank = np.argsort(np.argsort(np.array(names)))
     order = np.lexsort((trusted, rank[materials]))
