@@ -18,9 +18,6 @@ SAME_DENSITY = 1.5
 """Largest ratio of densities of structures that are compared. Strain changes the
 density less, another phase or vacuum often more."""
 
-# Groups that are kept, so that memory is bounded.
-LARGEST_NUMBER_OF_GROUPS = 10_000
-
 
 @dataclass
 class Group:
@@ -61,7 +58,6 @@ class EnergyZeros:
 
     def __init__(self) -> None:
         self.groups: dict[Any, list[Group]] = {}
-        self.count = 0
 
     def add(
         self,
@@ -92,9 +88,7 @@ class EnergyZeros:
             if high <= SAME_DENSITY * low or high == 0:
                 break
         else:
-            if self.count < LARGEST_NUMBER_OF_GROUPS:
-                groups.append(Group(density, energies, 0.0, 0.0, name, name))
-                self.count += 1
+            groups.append(Group(density, energies, 0.0, 0.0, name, name))
             return
         differences = energies - group.energies
         if np.isnan(differences).all():

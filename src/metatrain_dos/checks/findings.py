@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 from ..data.options_file import Keys, OptionsFile, dotted
@@ -51,11 +52,10 @@ class Occurrences:
 
     def text(self) -> str:
         """Name the structures: ``training_set, in 12 structures, first 3, 7, 9``."""
+        places = zip(self.structures, self.sources, strict=True)
         shown = ", ".join(
             f"{index} from {source}" if source else f"{index}"
-            for index, source in list(zip(self.structures, self.sources, strict=True))[
-                :SHOWN_STRUCTURES
-            ]
+            for index, source in islice(places, SHOWN_STRUCTURES)
         )
         if self.count == 1:
             return f"{self.where}, structure {shown}"
@@ -89,9 +89,6 @@ class Finding:
     def text(self, file: str) -> str:
         """
         Write the finding in three lines, the first in the form that editors jump to.
-
-        :param file: name of the options file
-        :return: the lines
         """
         place = file if self.line is None else f"{file}:{self.line}"
         found = f"{self.path}: {self.found}" if self.path else self.found
@@ -108,12 +105,7 @@ class Finding:
 
 @dataclass
 class Findings:
-    """
-    All findings about an options file.
-
-    :param options: the options file
-    :param found: the findings
-    """
+    """All findings about an options file."""
 
     options: OptionsFile
     found: list[Finding] = field(default_factory=list)

@@ -45,12 +45,7 @@ class Inspection:
     zeros: EnergyZeros = field(default_factory=EnergyZeros)
 
     def add(self, section: Section, sample: Sample) -> None:
-        """
-        Inspect one more structure.
-
-        :param section: its data set
-        :param sample: its target and mask
-        """
+        """Inspect one more structure."""
         problems = self._shape_problems(section, sample)
         if problems:
             self.is_complete = False

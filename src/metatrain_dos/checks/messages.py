@@ -1,7 +1,5 @@
 """Turn the problems that an inspection has found into findings."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ..data.options_file import Keys, loss_keys
@@ -19,19 +17,8 @@ Text = tuple[Severity, Keys, str, str, str]
 """Arguments of :meth:`Findings.add`: severity, keys, what was found, why, and a fix."""
 
 
-@dataclass(frozen=True)
-class Message:
-    """Text for a problem of some structures, with ``{...}`` to fill in."""
-
-    severity: Severity
-    place: str
-    found: str
-    why: str
-    fix: str
-
-
-MESSAGES = {
-    "target width": Message(
+MESSAGES: dict[str, tuple[Severity, str, str, str, str]] = {
+    "target width": (
         "error",
         "target columns",
         "num_subtargets is {num_subtargets}, but {target!r} has {number:.0f} columns "
@@ -39,7 +26,7 @@ MESSAGES = {
         "metatrain cannot read it, or reads other columns than were written",
         "set num_subtargets: {number:.0f}, for target and mask of every data set",
     ),
-    "ignored width": Message(
+    "ignored width": (
         "warning",
         "target columns",
         "num_subtargets is {num_subtargets}, but {target!r} has {number:.0f} columns "
@@ -47,7 +34,7 @@ MESSAGES = {
         "metatrain takes this number from a zip file, but from here for other formats",
         "set num_subtargets: {number:.0f}, for target and mask of every data set",
     ),
-    "mask width": Message(
+    "mask width": (
         "error",
         "mask columns",
         "the mask has {number:.0f} columns in {source}, but num_subtargets is "
@@ -55,35 +42,35 @@ MESSAGES = {
         "target and mask are compared column by column",
         "give both as many columns, and num_subtargets that number",
     ),
-    "mask rows": Message(
+    "mask rows": (
         "error",
         "mask",
         "the mask has {number:.0f} rows, {target!r} another number",
         "samples and components of target and mask must agree",
         "write the mask with sample_kind, type and components of the target",
     ),
-    "mask values": Message(
+    "mask values": (
         "error",
         "mask",
         "the mask has values other than 0 and 1",
         "metatrain converts them to booleans: everything but 0 is true, NaN too",
         "write 1 where the target is to be compared, and 0 elsewhere",
     ),
-    "undefined": Message(
+    "undefined": (
         "error",
         "target",
         "{target!r} is NaN where its mask is true, at up to {number:.0f} points",
         "the errors that metatrain computes become NaN, and the training run ends",
         "set the mask to false where there is no target",
     ),
-    "infinite": Message(
+    "infinite": (
         "error",
         "target",
         "{target!r} is infinite where its mask is true, at up to {number:.0f} points",
         "loss and errors become infinite, and the training run ends",
         "compute these structures again, or leave them out",
     ),
-    "padding": Message(
+    "padding": (
         "error",
         "extra_targets",
         "the mask of {target!r} is true inside the first {extra} columns, which are "
@@ -93,21 +80,21 @@ MESSAGES = {
         "set extra_targets to the number of columns that were put in front of the "
         "targets, or write the data set again with {extra} of them",
     ),
-    "untrusted": Message(
+    "untrusted": (
         "error",
         "mask",
         "no column of {target!r} counts: the mask is false behind the padding",
         "nothing is learned from such a structure",
         "correct the mask, or leave these structures out",
     ),
-    "empty": Message(
+    "empty": (
         "warning",
         "target",
         "{target!r} is zero wherever its mask is true",
         "a structure without states is most likely a mistake",
         "check the energy range of the grid, and the calculations",
     ),
-    "negative": Message(
+    "negative": (
         "warning",
         "target",
         "{target!r} is negative where its mask is true, down to {number:.3g}",
@@ -115,14 +102,14 @@ MESSAGES = {
         "not Gaussian",
         "write the DOS itself, smeared with Gaussians",
     ),
-    "k-points": Message(
+    "k-points": (
         "warning",
         "target",
         "the k-points of {target!r} leave an error of up to {number:.0f} % (estimated)",
         "no model can be better than its targets",
         "compute the eigenvalues again on a denser grid, from the same density",
     ),
-    "edge": Message(
+    "edge": (
         "warning",
         "target",
         "the first column of {target!r} behind the padding is not zero, but up to "
@@ -131,7 +118,7 @@ MESSAGES = {
         "are predicted there as an error",
         "begin the grid 5 smearings below the lowest state",
     ),
-    "lost": Message(
+    "lost": (
         "error",
         "extra_targets",
         "up to {number:.3g} states of {target!r} are in its first {extra} columns, "
@@ -142,18 +129,17 @@ MESSAGES = {
         "targets (0 if none were), or put {extra} in front; {hint}",
     ),
 }
+"""
+Problem of an inspection -> severity, place in the options, what was found, why, and a
+fix, with ``{...}`` to fill in.
+"""
 
 
 def add_problems(findings: Findings, inspection: Inspection) -> None:
-    """
-    Add the problems of one target.
-
-    :param findings: where to add them
-    :param inspection: the inspection of its data sets
-    """
+    """Add the problems of one target."""
     merged: dict[Text, list[Occurrences]] = {}
     for (name, section), occurrences in inspection.problems.items():
-        text = _fill_in(findings, inspection, MESSAGES[name], section, occurrences)
+        text = _fill_in(findings, inspection, name, section, occurrences)
         merged.setdefault(text, []).append(occurrences)
     for text, places in merged.items():
         findings.add(*text, places)
@@ -165,11 +151,12 @@ def add_problems(findings: Findings, inspection: Inspection) -> None:
 def _fill_in(
     findings: Findings,
     inspection: Inspection,
-    message: Message,
+    name: str,
     section: Section,
     occurrences: Occurrences,
 ) -> Text:
     """Fill in the message for a problem in one section."""
+    severity, place, found, why, fix = MESSAGES[name]
     target, options = inspection.target, findings.options
     base = section.keys if options.get(*section.keys, "systems") else ("training_set",)
     keys = {
@@ -178,7 +165,7 @@ def _fill_in(
         "mask": (*base, "extra_data", f"{target}_mask"),
         "mask columns": (*base, "extra_data", f"{target}_mask", "num_subtargets"),
         "extra_targets": loss_keys(options, target, "extra_targets"),
-    }[message.place]
+    }[place]
     mask = section.entries.get(f"{target}_mask", {})
     words = {
         "target": target,
@@ -189,13 +176,7 @@ def _fill_in(
         "mask_num_subtargets": mask.get("num_subtargets"),
         "hint": _padding_hint(inspection),
     }
-    return (
-        message.severity,
-        keys,
-        message.found.format(**words),
-        message.why,
-        message.fix.format(**words),
-    )
+    return severity, keys, found.format(**words), why, fix.format(**words)
 
 
 def _padding_hint(inspection: Inspection) -> str:

@@ -23,7 +23,6 @@ def check_outline(findings: Findings) -> bool:
     """
     Let metatrain check everything in the options file but the architecture.
 
-    :param findings: where to add findings
     :return: whether metatrain accepts it
     """
     from metatrain.utils.pydantic import MetatrainValidationError, validate_base_options
@@ -47,7 +46,6 @@ def check_losses(
     """
     Check the section ``loss``.
 
-    :param findings: where to add findings
     :param targets: names of all targets of the training set
     :return: options of each target that has our loss; ``None`` where the grid or the
         padding that its data must have is unknown because of a mistake
@@ -114,7 +112,6 @@ def check_architecture(findings: Findings) -> dict[str, Any]:
     """
     Let metatrain check all options of the architecture.
 
-    :param findings: where to add findings
     :return: options of the architecture with their defaults; empty if metatrain refuses
         any of them
     """
@@ -154,7 +151,6 @@ def check_training(
     """
     Check the options that do not suit a density of states.
 
-    :param findings: where to add findings
     :param training: section ``architecture.training``, with all defaults
     :param targets: names of the targets that have our loss
     """

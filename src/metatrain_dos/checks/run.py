@@ -43,7 +43,6 @@ class Diagnosis:
 
     :param targets: targets that have our loss
     :param structures: number of structures of each data set
-    :param findings: the findings, errors first
     """
 
     targets: list[str]
@@ -52,12 +51,7 @@ class Diagnosis:
 
 
 def diagnose(options: OptionsFile) -> Diagnosis:
-    """
-    Check an options file and all data that it names.
-
-    :param options: the options file
-    :return: the findings
-    """
+    """Check an options file and all data that it names."""
     register_entry_points()
     findings = Findings(options)
     contents: dict[str, Contents] = {}

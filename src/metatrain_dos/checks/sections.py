@@ -33,30 +33,28 @@ def check_padding(
 
     :return: whether the target has columns behind the padding
     """
-    narrowest = min(sections, key=lambda each: each.entries[target]["num_subtargets"])
-    columns = narrowest.entries[target]["num_subtargets"]
-    channels = hypers.spin_channels
+    channels, extra = hypers.spin_channels, hypers.extra_targets
     for section in sections:
         width = section.entries[target]["num_subtargets"]
         if width % channels:
-            findings.add(
-                "error",
-                (*section.keys, "targets", target, "num_subtargets"),
+            text = (
                 f"num_subtargets is {width}, and spin_channels is {channels}",
                 "each channel must have as many columns",
                 "num_subtargets: a multiple of spin_channels",
             )
-            return False
-    if columns // channels > hypers.extra_targets:
-        return True
-    findings.add(
-        "error",
-        (*narrowest.keys, "targets", target, "num_subtargets"),
-        f"num_subtargets is {columns}, and extra_targets is {hypers.extra_targets}",
-        "num_subtargets includes the padding, so no column is left for the target",
-        "num_subtargets: points of the energy grid + extra_targets",
-    )
-    return False
+        elif width // channels <= extra:
+            text = (
+                f"num_subtargets is {width}, and extra_targets is {extra}",
+                "num_subtargets includes the padding, so no column is left for the "
+                "target",
+                "num_subtargets: points of the energy grid + extra_targets",
+            )
+        else:
+            continue
+        keys = (*section.keys, "targets", target, "num_subtargets")
+        findings.add("error", keys, *text)
+        return False
+    return True
 
 
 def check_shifts(

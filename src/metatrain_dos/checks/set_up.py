@@ -29,9 +29,6 @@ def check_set_up(findings: Findings, sections: Sequence[Section]) -> None:
 
     Data sets with errors so far are left out. Of large XYZ files metatrain reads the
     beginning.
-
-    :param findings: where to add findings
-    :param sections: all data sets
     """
     from metatrain.utils.data import get_dataset
     from metatrain.utils.omegaconf import check_units

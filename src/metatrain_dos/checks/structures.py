@@ -20,7 +20,6 @@ class Contents:
     """
     Structures of one data set.
 
-    :param section: the data set
     :param samples: position and source of each structure
     :param fingerprints: fingerprint of each structure
     :param elements: atomic numbers in all structures
@@ -87,9 +86,7 @@ def check_sizes(
     """
     Compare the sizes of training sets with the batch size, and look for empty ones.
 
-    :param findings: where to add findings
     :param training: section ``architecture.training``, with all defaults
-    :param contents: all data sets
     """
     batch_size = training.get("batch_size")
     held_out = dict.fromkeys(_fractions(findings), 0)

@@ -85,11 +85,6 @@ def front_tail_term(
 
     .. math:: \int_0^s p^2 \, dE
 
-    :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
-    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
-    :param mask: true where the target is to be compared, shape of ``targets``
-    :param shift: shift of each sample, ``(samples,)``
-    :param grid_spacing: distance between two columns, eV
     :return: ``(samples,)``, states\ :sup:`2`/eV
     """
     tails = torch.cumulative_trapezoid(predictions**2, dx=grid_spacing)
@@ -114,11 +109,6 @@ def gradient_term(
     behind the shifted target and, inside it, where the mask is false. The columns in
     front of the target belong to :func:`front_tail_term`.
 
-    :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
-    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
-    :param mask: true where the target is to be compared, shape of ``targets``
-    :param shift: shift of each sample, ``(samples,)``
-    :param grid_spacing: distance between two columns, eV
     :return: ``(samples,)``, states\ :sup:`2`/eV\ :sup:`3`
     """
     columns, points = predictions.shape[-1], mask.shape[-1]
@@ -156,11 +146,6 @@ def cumulative_term(
     Both integrals run along the energy axis; the inner one has one point less than
     the target, and the outer one uses the mask of those points, ``mask[..., 1:]``.
 
-    :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
-    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
-    :param mask: true where the target is to be compared, shape of ``targets``
-    :param shift: shift of each sample, ``(samples,)``
-    :param grid_spacing: distance between two columns, eV
     :return: ``(samples,)``, states\ :sup:`2` eV
     """
     error = _masked_error(predictions, targets, mask, shift)

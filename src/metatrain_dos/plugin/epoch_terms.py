@@ -58,7 +58,7 @@ class _Sums:
 
     def summarize(self, grid_spacing: float) -> EpochSummary:
         if self.samples == 0:
-            return unknown(len(self.values) - 4)
+            return EpochSummary((math.nan,) * (len(self.values) - 4), *4 * (math.nan,))
         *terms, shift, square, at_limit, trusted = self.values.tolist()
         shift /= self.samples
         variance = max(square / self.samples - shift**2, 0.0)
@@ -69,16 +69,6 @@ class _Sums:
             at_limit / self.samples,
             trusted / self.points,
         )
-
-
-def unknown(terms: int) -> EpochSummary:
-    """
-    Describe a phase without data.
-
-    :param terms: number of terms
-    :return: NaN throughout
-    """
-    return EpochSummary(terms * (math.nan,), *4 * (math.nan,))
 
 
 class EpochTerms:
@@ -144,10 +134,9 @@ class EpochTerms:
         """
         self._flush()
         sums, self._sums = self._sums, {}
+        nothing = _Sums(torch.zeros(len(self.names) + 4), 0, 0)
         return {
-            phase: sums[phase].summarize(self.grid_spacing)
-            if phase in sums
-            else unknown(len(self.names))
+            phase: sums.get(phase, nothing).summarize(self.grid_spacing)
             for phase in PHASES
         }
 

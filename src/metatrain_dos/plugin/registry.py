@@ -99,11 +99,12 @@ def register_entry_points() -> None:
             _add_member(loss_type, key, loss)
     for entry_point in entry_points(group=GROUP):
         origin = entry_point.dist.name if entry_point.dist else "unknown"
+        own_key = f"{origin}::{entry_point.name}"
+        if own_key in _registered:
+            continue
         plugin = f"the loss {entry_point.name!r} of the package {origin!r}"
         try:
-            _register_entry_point(
-                entry_point, plugin, f"{origin}::{entry_point.name}", loss_type
-            )
+            _register_entry_point(entry_point, plugin, own_key, loss_type)
         except (MetatrainChangedError, KeyboardInterrupt):
             raise
         except BaseException as error:  # a plugin may even call sys.exit
@@ -117,8 +118,6 @@ def _register_entry_point(
     entry_point: EntryPoint, plugin: str, own_key: str, loss_type: Any
 ) -> None:
     """Load one plugin, and register it under both of its keys."""
-    if own_key in _registered:
-        return
     module = sys.modules.get(entry_point.module)
     if getattr(getattr(module, "__spec__", None), "_initializing", False):
         # The plugin imported metatrain, and thereby this module, before it defined its
@@ -148,16 +147,15 @@ def _metatrain_losses() -> ModuleType:
     """
     import metatrain.utils.loss as module
 
-    loss_type = getattr(module, "LossType", None)
-    members: list[Any] | None = None
-    if isinstance(loss_type, enum.EnumMeta):
-        members = list(loss_type)
+    loss_type: Any = getattr(module, "LossType", None)
+    is_enumeration = isinstance(loss_type, enum.EnumMeta)
+    members: list[Any] = list(loss_type) if is_enumeration else []
     for holds, missing in (
         (hasattr(module, "LossInterface"), "LossInterface"),
-        (members is not None, "enumeration LossType"),
+        (is_enumeration, "enumeration LossType"),
         (hasattr(loss_type, "from_key"), "LossType.from_key"),
-        (all(hasattr(member, "key") for member in members or ()), "LossType.key"),
-        (all(hasattr(member, "cls") for member in members or ()), "LossType.cls"),
+        (all(hasattr(member, "key") for member in members), "LossType.key"),
+        (all(hasattr(member, "cls") for member in members), "LossType.cls"),
     ):
         if not holds:
             raise _changed(missing)

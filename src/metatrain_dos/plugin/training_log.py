@@ -90,10 +90,8 @@ def follow(
     """
     Show the terms of a loss, if metatrain is about to log a training run.
 
-    :param target: name of the target
-    :param names: names of the terms
-    :param grid_spacing: distance between two columns, eV
-    :param extra_targets: largest shift, columns
+    Arguments are those of :class:`~metatrain_dos.plugin.epoch_terms.EpochTerms`.
+
     :return: the sums of the loss, shown for as long as somebody keeps them; ``None``
         where nobody writes numbers down: outside of ``mtt train``, in all but the first
         of several processes, or where it is switched off

@@ -121,13 +121,7 @@ def _split(section: Any) -> tuple[Any, dict[Any, Any]]:
 
 
 def _loss_sections(data: Any) -> Iterator[tuple[str | None, Any, bool]]:
-    """
-    Find the sections that name a loss.
-
-    :param data: data that metatrain validates; only a section ``architecture`` has such
-        sections
-    :return: target, section, and whether it is for a gradient of the target
-    """
+    """Find the sections that name a loss."""
     loss = _entry(_entry(data, "training"), "loss")
     if not isinstance(loss, Mapping):
         yield None, loss, False

@@ -197,13 +197,17 @@ def compile_for_others(run: Callable[[], object]) -> None:
 def _compile(run: Callable[[], object]) -> None:
     """Compile, or wait for another process to do so and load its result."""
     folder.mkdir(parents=True, exist_ok=True)
+    logging.getLogger(__name__).info(
+        "Compiling the loss masked_dos for this processor; this takes some seconds, "
+        "once: the result is kept in %s",
+        folder,
+    )
     lock = FileLock(folder / "lock")
     # Not every file system has locks. Two may compile, because files are replaced.
     with suppress(Timeout, OSError, NotImplementedError):
         lock.acquire(timeout=PATIENCE)
     try:
-        with event.install_listener("numba:compile", _Announce()):
-            run()
+        run()
     finally:
         lock.release()
 
@@ -219,23 +223,6 @@ if numba is not None:
 
         def on_start(self, _: Any) -> None:
             raise _NotOnDiskError
-
-        def on_end(self, _: Any) -> None:
-            pass
-
-    class _Announce(event.Listener):
-        """Tell the user, once, about the seconds that the first call takes."""
-
-        told = False
-
-        def on_start(self, _: Any) -> None:
-            if not self.told:
-                logging.getLogger(__name__).info(
-                    "Compiling the loss masked_dos for this processor; this takes some "
-                    "seconds, once: the result is kept in %s",
-                    folder,
-                )
-                self.told = True
 
         def on_end(self, _: Any) -> None:
             pass
