@@ -6,6 +6,7 @@ predictions are extrapolations.
 """
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -129,26 +130,28 @@ def run(arguments: argparse.Namespace) -> None:
     zero = options["zero"]
 
     def work() -> list[str]:
-        figure: Any = None
-        kept = []
+        kept: list[Any] = []
+        most, total = 0.0, 0
         if file is not None:
-            from ..figures.predictions import PredictionFigure
+            from ..figures import predictions
 
-            figure = PredictionFigure(file, zero)
+            predictions.refuse_figure(file)
+            most = predictions.MOST_PANELS
         if chemiscope is not None:
             from ..figures import chemiscope_file
 
             chemiscope_file.refuse_chemiscope_file(chemiscope)
+            most = math.inf
 
         def keep(*prediction: Any) -> None:
-            if figure is not None:
-                figure.add(*prediction)
-            if chemiscope is not None:
+            nonlocal total
+            total += 1
+            if total <= most:
                 kept.append(prediction)
 
         lines = predict(**options, on_prediction=keep)
-        if figure is not None:
-            figure.write()
+        if file is not None:
+            predictions.write_figure(file, kept, zero, total)
             lines.append(f"figure: {file}")
         if chemiscope is not None:
             chemiscope_file.write_predictions(chemiscope, kept, zero)

@@ -70,15 +70,15 @@ def write_predictions(
         return np.interp(energies, each.dos_energies, row, left=0.0)
 
     properties = {
-        name: _curves([on_axis(*pair) for pair in zip(found, of_name, strict=True)])
+        name: _property(list(map(on_axis, found, of_name)), "states/eV")
         for name, of_name in rows.items()
     }
     if of_atoms:
         of_each = [on_axis(each, row) for each in found for row in each.parts.values()]
-        properties["DOS of the atom"] = _curves(of_each, target="atom")
+        properties["DOS of the atom"] = _property(of_each, "states/eV", "atom")
     for name in found[0].numbers:
         values = [each.numbers[name] for each in found]
-        properties[name] = _numbers(values, unit_of(name))
+        properties[name] = _property(values, unit_of(name))
     label = f"energy - {ZERO_LABELS[zero]}" if ZERO_LABELS[zero] else "energy"
     _write(path, structures, properties, energies, label, "gap", "structure")
 
@@ -111,16 +111,16 @@ def write_comparison(
                     levels.setdefault(f"{level}, {kind}", []).append(value)
     target = "atom" if table.kind == "atoms" else "structure"
     properties = {
-        name: _curves(of_name, target, "states/eV/atom")
+        name: _property(of_name, "states/eV/atom", target)
         for name, of_name in rows.items()
     }
     properties["material"] = {"target": target, "values": table.materials}
     for name, column in COLUMNS.items():
         if name != "gap":  # which is among the levels
             scale, unit = (100, "%") if column.unit == "%" else (1, column.unit)
-            properties[name] = _numbers(scale * table[name], unit, target)
+            properties[name] = _property(scale * table[name], unit, target)
     for name, numbers in levels.items():
-        properties[name] = _numbers(numbers, unit_of(name), target)
+        properties[name] = _property(numbers, unit_of(name), target)
     label = "energy on the axis of the targets"
     atoms = list(structures.values())
     _write(path, atoms, properties, energies, label, "relative_rmse", target)
@@ -134,19 +134,14 @@ def _common_axis(found: Sequence[PredictedDOS]) -> np.ndarray:
     return start + step * np.arange(max(int((end - start) / step), 1) + 1)
 
 
-def _curves(
-    rows: Sequence[np.ndarray], target: str = "structure", unit: str = "states/eV"
+def _property(
+    values: Sequence[Any] | np.ndarray, unit: str, target: str = "structure"
 ) -> dict[str, Any]:
-    """Describe a property with one number for each energy."""
-    return {"target": target, "values": np.round(rows, DECIMALS), "units": unit}
-
-
-def _numbers(
-    values: Sequence[float] | np.ndarray, unit: str, target: str = "structure"
-) -> dict[str, Any]:
-    """Describe a property with one number."""
-    units = {"units": unit} if unit else {}
-    return {"target": target, "values": np.array(values), **units}
+    """Describe a property with one number, or one for each energy."""
+    array = np.array(values)
+    if array.ndim == 2:
+        array = np.round(array, DECIMALS)
+    return {"target": target, "values": array, **({"units": unit} if unit else {})}
 
 
 def _write(
@@ -162,20 +157,13 @@ def _write(
     import chemiscope
 
     of_atoms = any(each["target"] == "atom" for each in properties.values())
-    counts = {"structure": len(structures), "atom": sum(map(len, structures))}
-    properties = {
-        **{
-            each: {"target": each, "values": np.arange(count)}
-            for each, count in counts.items()
-            if each == "structure" or of_atoms
-        },
-        **properties,
-    }
-    known = {
-        name: value
-        for name, value in properties.items()
-        if name == "material" or not np.isnan(value["values"]).all()
-    }
+    known = {"structure": _property(range(len(structures)), "")}
+    if of_atoms:
+        known["atom"] = _property(range(sum(map(len, structures))), "", "atom")
+    for name, value in properties.items():
+        if name == "material" or not np.isnan(value["values"]).all():
+            known[name] = value
+    shown = shown if shown in known else target
     for value in known.values():
         if np.ndim(value["values"]) == 2:
             value["parameters"] = [label]
@@ -189,8 +177,8 @@ def _write(
         else None,
         settings=chemiscope.quick_settings(
             x=target,
-            y=shown if shown in known else target,
-            map_color=shown if shown in known else target,
+            y=shown,
+            map_color=shown,
             periodic=bool(structures[0].pbc.any()),
             target=target,
         ),

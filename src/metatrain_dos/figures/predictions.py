@@ -56,42 +56,40 @@ def plot_predictions(
     return figure
 
 
-class PredictionFigure:
+def refuse_figure(path: Path) -> None:
     """
-    Collect the first predictions, and draw them.
+    Refuse a file that cannot be drawn.
 
-    :param path: file to write
-    :param zero: zero of the energies, one of :data:`ZERO_LABELS`
     :raises ValueError: if the file has another ending than :data:`ENDINGS`
     """
+    if path.suffix not in ENDINGS:
+        raise ValueError(
+            f"figure: expected a file that ends in {', '.join(ENDINGS)}, got "
+            f"{path}; choose one of these formats"
+        )
 
-    def __init__(self, path: Path, zero: str) -> None:
-        if path.suffix not in ENDINGS:
-            raise ValueError(
-                f"figure: expected a file that ends in {', '.join(ENDINGS)}, got "
-                f"{path}; choose one of these formats"
-            )
-        self._path, self._zero = path, ZERO_LABELS[zero]
-        self._predictions: list[PredictedDOS] = []
-        self._titles: list[str] = []
-        self._total = 0
 
-    def add(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
-        """Keep a prediction if it has a panel."""
-        self._total += 1
-        if self._total <= MOST_PANELS:
-            self._predictions.append(predicted)
-            frames = predicted.numbers.get("frames")
-            mean = "" if frames is None else f", mean over {frames:g} structures"
-            self._titles.append(atoms.get_chemical_formula() + mean)
+def write_figure(
+    path: Path,
+    predictions: Sequence[tuple[ase.Atoms, PredictedDOS]],
+    zero: str,
+    total: int,
+) -> None:
+    """
+    Draw the first structures and their predictions to a file.
 
-    def write(self) -> None:
-        """Draw the structures that have been kept."""
-        with default_settings():
-            figure = plot_predictions(
-                self._predictions, self._titles, zero=self._zero, total=self._total
-            )
-            figure.savefig(self._path, dpi=150)
+    :param zero: zero of the energies, one of :data:`ZERO_LABELS`
+    :param total: number of all structures
+    """
+    titles, drawn = [], []
+    for atoms, predicted in predictions[:MOST_PANELS]:
+        frames = predicted.numbers.get("frames")
+        mean = "" if frames is None else f", mean over {frames:g} structures"
+        titles.append(atoms.get_chemical_formula() + mean)
+        drawn.append(predicted)
+    with default_settings():
+        figure = plot_predictions(drawn, titles, zero=ZERO_LABELS[zero], total=total)
+        figure.savefig(path, dpi=150)
 
 
 def _draw(panel: Any, predicted: PredictedDOS) -> None:

@@ -28,15 +28,14 @@ NPZ_DTYPE = "<f4"
 class ExtxyzOutput:
     """Write extended XYZ: structures with DOS, energies and levels in their info."""
 
-    def __init__(self, path: Path, states: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8")
-        self._states = states
         self.close = self._file.close
 
     def write(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
         """Write one structure, without results of other calculations."""
         atoms = atoms.copy()
-        curves = _curves(predicted, self._states)
+        curves = _curves(predicted)
         ours = {*curves, "states", *predicted.numbers, *INFO_KEYS}
         atoms.info = {
             key: value
@@ -60,16 +59,15 @@ class ExtxyzOutput:
 class CsvOutput:
     """Write a table with one line for each energy of each structure."""
 
-    def __init__(self, path: Path, states: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8", newline="")
-        self._states = states
         self._table = csv.writer(self._file)
         self._number = 0
         self.close = self._file.close
 
     def write(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
         """Write the lines of one structure."""
-        curves, levels = _curves(predicted, self._states), predicted.numbers
+        curves, levels = _curves(predicted), predicted.numbers
         part = ["part"] if predicted.parts else []
         if self._number == 0:
             head = ["structure", *part, "formula", *levels, *curves]
@@ -92,9 +90,8 @@ class CsvOutput:
 class NpzOutput:
     """Write arrays whose first axis is that of the structures, or of their parts."""
 
-    def __init__(self, path: Path, states: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._states = states
         # The length of an array precedes it in the file, and is known last.
         self._files: dict[str, BufferedRandom] = {}
         self._points = 0
@@ -104,7 +101,7 @@ class NpzOutput:
     def write(self, atoms: ase.Atoms, predicted: PredictedDOS) -> None:
         """Write the rows of one structure."""
         for part, dos in _parts(predicted).items():
-            curves = _curves(predicted, self._states) | {"dos": dos}
+            curves = _curves(predicted) | {"dos": dos}
             for name, values in curves.items():
                 if name not in self._files:
                     self._files[name] = self._path.with_suffix(f".{name}").open("w+b")
@@ -148,13 +145,12 @@ ENDINGS = {".xyz": "xyz", ".extxyz": "xyz", ".csv": "csv", ".npz": "npz"}
 
 @contextmanager
 def open_output(
-    path: Path, format: str | None, *, states: bool = False, force: bool = False
+    path: Path, format: str | None, *, force: bool = False
 ) -> Iterator[Output]:
     """
     Open a file for predictions, which appears once the block ends without an error.
 
     :param format: one of :data:`OUTPUT_FORMATS`; by the ending of the file unless given
-    :param states: whether to write the number of states below each energy, too
     :param force: whether to replace an existing file
     :raises ValueError: if the file exists, or its folder or its format does not
     """
@@ -165,18 +161,16 @@ def open_output(
             "choose one of them, or pass --format"
         )
     with atomic_file(path, force=force) as made:
-        output = OUTPUT_FORMATS[found](made, states)
+        output = OUTPUT_FORMATS[found](made)
         try:
             yield output
         finally:
             output.close()
 
 
-def _curves(predicted: PredictedDOS, states: bool) -> dict[str, np.ndarray]:
+def _curves(predicted: PredictedDOS) -> dict[str, np.ndarray]:
     """Collect the arrays with one number for each energy."""
     curves = {"dos_energies": predicted.dos_energies, "dos": predicted.dos}
-    if states:
-        curves["states"] = predicted.states
     return {**curves, **predicted.curves}
 
 

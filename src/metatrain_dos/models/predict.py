@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def predict(
             f"{options['parts']!r}; leave one of both out"
         )
     zero = options.get("zero", "fermi")
-    with open_output(output, format, states=states, force=force) as written:
+    with open_output(output, format, force=force) as written:
         predictor = DOSPredictor(
             [
                 DOSModel.load(file, target=target, device=device, extensions=extensions)
@@ -82,7 +83,8 @@ def predict(
         summary = PredictionSummary()
 
         def add(atoms: ase.Atoms, predicted: PredictedDOS) -> None:
-            written.write(atoms, predicted)
+            curves = {"states": predicted.states} if states else {}
+            written.write(atoms, replace(predicted, curves=curves | predicted.curves))
             summary.add(atoms, predicted)
             if on_prediction is not None:
                 on_prediction(atoms, predicted)
@@ -151,9 +153,8 @@ class PredictionSummary:
         if not np.isnan(predicted.electrons):
             line += f"{predicted.electrons:8g} electrons"
         if predicted.problem is not None:
-            self._problem = self._problem or f"structure {self.count}: " + (
-                predicted.problem
-            )
+            problem = f"structure {self.count}: {predicted.problem}"
+            self._problem = self._problem or problem
             self._problems += 1
         elif np.isnan(predicted.electrons):
             self._unknown += 1

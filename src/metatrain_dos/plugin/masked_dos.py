@@ -168,11 +168,7 @@ class MaskedDOSLoss(LossInterface):
         return found.loss
 
     def _split_channels(self, role: str, values: torch.Tensor) -> torch.Tensor:
-        """
-        Make components of spin channels, ``(samples, ..., channels, columns)``.
-
-        :raises ValueError: if the columns cannot be divided
-        """
+        """Make components of spin channels, ``(samples, ..., channels, columns)``."""
         channels = self.hypers.spin_channels
         if channels == 1:
             return values
@@ -187,11 +183,7 @@ class MaskedDOSLoss(LossInterface):
     def _without_padding(
         self, role: str, predictions: torch.Tensor, values: torch.Tensor
     ) -> torch.Tensor:
-        """
-        Drop the columns that only make the target as wide as the prediction.
-
-        :raises ValueError: if the widths or the other axes do not fit
-        """
+        """Drop the columns that only make the target as wide as the prediction."""
         values = self._split_channels(role, values)
         extra = self.hypers.extra_targets
         columns, width = predictions.shape[-1], values.shape[-1]
@@ -214,11 +206,7 @@ class MaskedDOSLoss(LossInterface):
 
 
 def _find(maps: Mapping[str, TensorMap], name: str, argument: str) -> TensorMap:
-    """
-    Look up a target.
-
-    :raises ValueError: if it is not there
-    """
+    """Look up a target."""
     if name not in maps:
         raise ValueError(
             f"{argument}: expected an entry for target {name!r}, got {sorted(maps)}; "
@@ -232,8 +220,6 @@ def _matching_blocks(
 ) -> list[tuple[TensorBlock, TensorBlock, TensorBlock | None]]:
     """
     Pair up the blocks of the same key; single blocks are a pair, whatever their keys.
-
-    :raises ValueError: if the keys differ
     """
     count = len(predictions)
     partners = []

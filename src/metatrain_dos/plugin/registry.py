@@ -140,11 +140,7 @@ def _warn(message: str) -> None:
 
 
 def _metatrain_losses() -> ModuleType:
-    """
-    Import ``metatrain.utils.loss`` and check that it has the expected interface.
-
-    :raises MetatrainChangedError: if it does not
-    """
+    """Import ``metatrain.utils.loss`` and check that it has the expected interface."""
     import metatrain.utils.loss as module
 
     loss_type: Any = getattr(module, "LossType", None)
@@ -191,11 +187,7 @@ def _taken(loss_type: Any, key: str) -> str | None:
 
 
 def _add_member(loss_type: Any, key: str, cls: type) -> None:
-    """
-    Add a true member to metatrain's enumeration of losses.
-
-    :raises MetatrainChangedError: if its members are not made of a key and a class
-    """
+    """Add a true member to metatrain's enumeration of losses."""
     from aenum import extend_enum
 
     try:
