@@ -94,7 +94,16 @@ def prepare(options: PrepareOptions) -> Report:
             raise ValueError(f"{name}: expected a number >= 0, got {value}; change it")
     like = None if options.like is None else _read_like(options)
     projected = bool(like.projected if like else options.projected)
-    _refuse_beside_projected(options, projected)
+    for name, why in (
+        ("spin_resolved", "targets of atoms are summed over spin"),
+        ("steps", "codes write the projections of the last step only"),
+    ):
+        if projected and getattr(options, name):
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"{option}: expected not to be given with --projected, because {why}; "
+                "leave one of them out"
+            )
     smearing = DEFAULT_SMEARING if options.smearing is None else options.smearing
     smearing = like.smearing if like else smearing
     if not 0 < smearing < math.inf:
@@ -102,6 +111,13 @@ def prepare(options: PrepareOptions) -> Report:
             f"smearing: expected an energy > 0 in eV, got {smearing}; "
             f"{DEFAULT_SMEARING} suits usual grids of k-points"
         )
+    # Keywords of readers.
+    given: dict[str, Any] = {
+        "smearing": options.dos_smearing,
+        "energy_range": options.dos_range,
+        "steps": options.steps or None,
+        "projected": projected or None,
+    }
     with atomic_folder(options.output, resume=True) as made:
         found = find_sources(
             options.sources,
@@ -119,7 +135,7 @@ def prepare(options: PrepareOptions) -> Report:
                 workers,
                 labels=sorted(filter(None, labels)),
                 smearing=smearing,
-                options=_reader_options(options, projected),
+                options={key: each for key, each in given.items() if each is not None},
                 strict=options.strict,
             )
             spec = like or _choose_spec(options, index, smearing)
@@ -178,31 +194,6 @@ def prepare(options: PrepareOptions) -> Report:
             )
         report.write(made / "report.json")
     return report
-
-
-def _refuse_beside_projected(options: PrepareOptions, projected: bool) -> None:
-    """Refuse options that make no sense with targets of atoms."""
-    for name, why in (
-        ("spin_resolved", "targets of atoms are summed over spin"),
-        ("steps", "codes write the projections of the last step only"),
-    ):
-        if projected and getattr(options, name):
-            option = f"--{name.replace('_', '-')}"
-            raise ValueError(
-                f"{option}: expected not to be given with --projected, because {why}; "
-                "leave one of them out"
-            )
-
-
-def _reader_options(options: PrepareOptions, projected: bool) -> dict[str, Any]:
-    """Collect the keywords of readers that are given."""
-    found = {
-        "smearing": options.dos_smearing,
-        "energy_range": options.dos_range,
-        "steps": options.steps or None,
-        "projected": projected or None,
-    }
-    return {key: value for key, value in found.items() if value is not None}
 
 
 def _read_like(options: PrepareOptions) -> TargetSpec:

@@ -44,22 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="file with one source in each line, relative to the file; same as @FILE",
     )
-    _add_targets(parser.add_argument_group("targets"))
-    _add_dos(parser.add_argument_group("DOS that is on a grid already"))
-    _add_split(parser.add_argument_group("structures and their split"))
-    _add_work(parser.add_argument_group("files and processes"))
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Run the command."""
-    from .prepare import run  # which takes a second to import
-
-    run(arguments)
-
-
-def _add_targets(group: argparse._ArgumentGroup) -> None:
-    """Add the settings of ``grid.json``."""
-    add = group.add_argument
+    add = parser.add_argument_group("targets").add_argument
     add(
         "--like",
         type=Path,
@@ -131,11 +116,7 @@ def _add_targets(group: argparse._ArgumentGroup) -> None:
         "<projected> of vasprun.xml, PROCAR beside it, or atomic_proj.xml of projwfc.x "
         "(default: one target for each structure)",
     )
-
-
-def _add_dos(group: argparse._ArgumentGroup) -> None:
-    """Add everything that a file with a DOS on a grid may not say."""
-    add = group.add_argument
+    add = parser.add_argument_group("DOS that is on a grid already").add_argument
     add(
         "--dos-smearing",
         type=float,
@@ -152,11 +133,7 @@ def _add_dos(group: argparse._ArgumentGroup) -> None:
         help="its first and last energy, eV, where the files have none: deepmd-kit "
         "(default: such a DOS is not used)",
     )
-
-
-def _add_split(group: argparse._ArgumentGroup) -> None:
-    """Add the choice of structures and their split."""
-    add = group.add_argument
+    add = parser.add_argument_group("structures and their split").add_argument
     add(
         "--steps",
         action="store_true",
@@ -196,11 +173,7 @@ def _add_split(group: argparse._ArgumentGroup) -> None:
         help="split each formula, folder or value of a key of the info on its own, so "
         "that each has a structure in validation and in test (default: all in one)",
     )
-
-
-def _add_work(group: argparse._ArgumentGroup) -> None:
-    """Add everything that has no influence on the DOS."""
-    add = group.add_argument
+    add = parser.add_argument_group("files and processes").add_argument
     add(
         "--energy",
         action="store_true",
@@ -250,3 +223,10 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
         f"their electrons (default {PrepareOptions.tolerance}: smeared occupations of "
         "a metal differ by some tenths, mistakes by whole electrons)",
     )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    from .prepare import run  # which takes a second to import
+
+    run(arguments)

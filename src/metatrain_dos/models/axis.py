@@ -40,12 +40,13 @@ def find_axis(
     :raises ValueError: if the axis cannot be found, or does not fit the model
     """
     places = [model.path, *near] if model.path is not None else [*near]
+    beside = (folder / "grid.json" for each in places for folder in (each, each.parent))
     found: dict[str, Any] = {"smearing": 0.0}
     if grid is not None:
         found = _read_grid(grid, model)
     elif None not in (spacing, extra_targets):
         pass  # files nearby may belong to another model
-    elif file := _next_to(places, "grid.json"):
+    elif file := next(filter(Path.is_file, beside), None):
         found = _read_grid(file, model)
     elif loss := training_loss(model):
         found |= {
@@ -130,12 +131,3 @@ def _read_grid(path: Path, model: DOSModel) -> dict[str, Any]:
     found = vars(spec) | {"origin": spec.grid.origin, "spacing": spec.grid.spacing}
     del found["grid"]
     return found
-
-
-def _next_to(places: Iterable[Path], name: str) -> Path | None:
-    """Find the first file of a name that is in or next to one of some places."""
-    for place in places:
-        for folder in (place, place.parent):
-            if (folder / name).is_file():
-                return folder / name
-    return None

@@ -134,7 +134,17 @@ class ErrorTable:
 
     def statistics(self) -> dict[str, dict[str, float | None]]:
         """Summarise absolute values (median, mean, 90th percentile, maximum)."""
-        return {name: _statistics(np.abs(self[name])) for name in COLUMNS}
+        found = {}
+        for name in COLUMNS:
+            known = np.abs(self[name][~np.isnan(self[name])])
+            known = known if len(known) else np.array([np.nan])
+            found[name] = {
+                "median": _known(np.median(known)),
+                "mean": _known(known.mean()),
+                "ninety_percent": _known(np.percentile(known, 90)),
+                "largest": _known(known.max()),
+            }
+        return found
 
     def overall(self) -> dict[str, float | None]:
         """Compute :data:`~metatrain_dos.models.error_columns.OVERALL`."""
@@ -261,18 +271,6 @@ def grouped_median(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     in_order = values[np.lexsort((values, groups))]  # NaN is last in its group
     lower, upper = start + np.maximum(known - 1, 0) // 2, start + known // 2
     return 0.5 * (in_order[lower] + in_order[upper])
-
-
-def _statistics(values: np.ndarray) -> dict[str, float | None]:
-    """Describe a column, ignoring NaN."""
-    known = values[~np.isnan(values)]
-    known = known if len(known) else np.array([np.nan])
-    return {
-        "median": _known(np.median(known)),
-        "mean": _known(known.mean()),
-        "ninety_percent": _known(np.percentile(known, 90)),
-        "largest": _known(known.max()),
-    }
 
 
 def _known(value: float) -> float | None:

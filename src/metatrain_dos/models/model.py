@@ -230,10 +230,8 @@ def _find_device(supported: list[str], device: str) -> torch.device:
     usable = [kind for kind in supported if counts.get(kind)]
     if device == "auto" and usable:
         return torch.device(usable[0])
-    kind, colon, index = device.partition(":")
-    # Torch takes cpu:99999 for one that is negative.
-    is_index = index.isascii() and index.isdecimal() and len(index) < 4
-    if kind in usable and (not colon or (is_index and int(index) < counts[kind])):
+    names = {f"{kind}:{i}" for kind in usable for i in range(counts[kind])}
+    if device in {*usable, *names}:
         return torch.device(device)
     raise ValueError(
         f"device: expected one that exists here and that the model supports "
