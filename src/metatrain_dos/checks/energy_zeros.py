@@ -69,12 +69,9 @@ class EnergyZeros:
         grid_spacing: float,
     ) -> None:
         """
-        Compare one more structure with those before.
+        Compare one more structure with those before, of its composition and density.
 
-        :param name: name of the structure
-        :param composition: only structures of the same composition are compared
-        :param density: atoms per volume; only structures of similar density are
-            compared
+        :param density: atoms per volume
         :param dos: density of states, ``(points,)``, states/eV/atom
         :param trusted: where it can be trusted, ``(points,)``, bool
         :param grid_spacing: distance between two points, eV

@@ -22,11 +22,8 @@ class Occurrences:
     """
     Structures of one data set that have the same problem, in bounded memory.
 
-    :param where: section of the data set
-    :param structures: positions of the first of them
-    :param sources: their sources, where the data set has them
-    :param count: number of all of them
-    :param worst: the largest number that describes the problem in any of them
+    The first of them are listed, all are counted, and ``worst`` is the largest number
+    that describes the problem in any of them.
     """
 
     where: str

@@ -20,11 +20,7 @@ KINDS = ("dict", "list", "str", "int", "float", "bool", "indices", "fraction")
 
 
 def check_outline(findings: Findings) -> bool:
-    """
-    Let metatrain check everything in the options file but the architecture.
-
-    :return: whether metatrain accepts it
-    """
+    """Let metatrain check all but the architecture; return whether it accepts it."""
     from metatrain.utils.pydantic import MetatrainValidationError, validate_base_options
 
     try:
@@ -113,7 +109,7 @@ def check_architecture(findings: Findings) -> dict[str, Any]:
     Let metatrain check all options of the architecture.
 
     :return: options of the architecture with their defaults; empty if metatrain refuses
-        any of them
+        any
     """
     from metatrain.utils.architectures import (
         check_architecture_options,
@@ -148,12 +144,7 @@ def check_architecture(findings: Findings) -> dict[str, Any]:
 def check_training(
     findings: Findings, training: Mapping[str, Any], targets: list[str]
 ) -> None:
-    """
-    Check the options that do not suit a density of states.
-
-    :param training: section ``architecture.training``, with all defaults
-    :param targets: names of the targets that have our loss
-    """
+    """Check the options, with all defaults, that do not suit a density of states."""
     advice = [each for name in targets for each in advise_training(training, name)]
     for each in dict.fromkeys(advice):
         _add_advice(findings, each)

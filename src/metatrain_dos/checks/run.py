@@ -38,12 +38,7 @@ from .structures import (
 
 @dataclass
 class Diagnosis:
-    """
-    Result of checking an options file and its data.
-
-    :param targets: targets that have our loss
-    :param structures: number of structures of each data set
-    """
+    """Targets with our loss, structures of each data set, and sorted findings."""
 
     targets: list[str]
     structures: dict[str, int]

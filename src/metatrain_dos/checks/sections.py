@@ -28,11 +28,7 @@ def check_padding(
     hypers: MaskedDOSHypers,
     sections: list[Section],
 ) -> bool:
-    """
-    Compare ``num_subtargets`` with the loss.
-
-    :return: whether the target has columns behind the padding
-    """
+    """Compare ``num_subtargets`` with the loss; return whether it leaves columns."""
     channels, extra = hypers.spin_channels, hypers.extra_targets
     for section in sections:
         width = section.entries[target]["num_subtargets"]

@@ -17,13 +17,7 @@ from .options import TRAINING
 
 @dataclass(eq=False)
 class Contents:
-    """
-    Structures of one data set.
-
-    :param samples: position and source of each structure
-    :param fingerprints: fingerprint of each structure
-    :param elements: atomic numbers in all structures
-    """
+    """Position, source and fingerprint of all structures of one data set."""
 
     section: Section
     samples: list[tuple[int, str | None]] = field(default_factory=list)
@@ -83,11 +77,7 @@ def _add_repeated(
 def check_sizes(
     findings: Findings, training: Mapping[str, Any], contents: Sequence[Contents]
 ) -> None:
-    """
-    Compare the sizes of training sets with the batch size, and look for empty ones.
-
-    :param training: section ``architecture.training``, with all defaults
-    """
+    """Compare the sizes of training sets with the batch size; look for empty ones."""
     batch_size = training.get("batch_size")
     held_out = dict.fromkeys(_fractions(findings), 0)
     for part in contents:

@@ -97,11 +97,7 @@ def add_electrons(group: argparse._ArgumentGroup) -> None:
 
 
 def run_with_model(command: str, work: Callable[[], Iterable[str]]) -> None:
-    """
-    Run a command, and print its lines or its error.
-
-    :param work: does the work, and returns lines for the terminal
-    """
+    """Do the work of a command, and print its lines or its error."""
     try:
         with warnings.catch_warnings():
             # of metatrain and its dependencies

@@ -29,13 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def check(file: str, *, as_json: bool = False) -> int:
-    """
-    Check an options file and its data, and print the findings.
-
-    :param file: the options file
-    :param as_json: whether to print JSON, and nothing else
-    :return: exit status
-    """
+    """Check an options file and its data, print the findings, and return the status."""
     # Here, because `mtt-dos --help` should not wait for torch.
     from ..checks.findings import Finding
     from ..checks.run import Diagnosis, diagnose

@@ -28,12 +28,7 @@ METATRAIN_COMMANDS = ("train", "eval", "export")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """
-    Run ``mtt-dos``.
-
-    :param arguments: the command line after the name of the command; that of the
-        process unless given
-    """
+    """Run ``mtt-dos``, with the command line of the process unless another is given."""
     try:
         try:
             _run(arguments)
@@ -85,8 +80,6 @@ def run_metatrain(arguments: Sequence[str]) -> None:
 
     For interpreters that read no start-up files: ``python -S``, packages that are only
     on ``PYTHONPATH``, or ``METATRAIN_DOS_AUTOLOAD=0``.
-
-    :param arguments: the command line after ``mtt``
     """
     from metatrain.__main__ import main as mtt
 

@@ -80,13 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def prepare(options: PrepareOptions) -> Report:
-    """
-    Make a data set, with its options file, report and figure.
-
-    :param options: sources, output and everything else
-    :return: description of the data set
-    :raises ValueError: if the options do not fit the calculations
-    """
+    """Make a data set, with its options file, report and figure."""
     fractions = parse_fractions(options.split)
     for name in ("seed", "tolerance"):
         value = getattr(options, name)

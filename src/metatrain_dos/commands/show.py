@@ -4,13 +4,11 @@ the calculation that it comes from.
 """
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from ..data.defaults import SOURCES_FILE
 
@@ -72,12 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def show(folder: Path, split: str, index: int, output: Path) -> Iterator[str]:
-    """
-    Draw a structure.
-
-    :param split: ``training_set``, ``validation_set`` or ``test_set``
-    :raises ValueError: if there is no such structure
-    """
+    """Draw a structure of ``training_set`` or another, and describe it in lines."""
     # Imported here because `mtt-dos show --help` should not wait for them.
     import numpy as np
 
@@ -109,32 +102,17 @@ def show(folder: Path, split: str, index: int, output: Path) -> Iterator[str]:
         channels = (np.split(values[0], len(names)) for values in arrays)
         targets = dict(zip(names, zip(*channels, strict=True), strict=True))
     formula = str(sample.atoms.get_chemical_formula())
-    row = _find_row(folder, split, index)
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    rows = (row for row in report["trusted_ranges"] if row["split"] == split)
+    row = next(islice(rows, index, None))
     with default_settings():
         title = f"{split} {index}: {formula}"
         plot_target(spec.energies, targets, title, row.get("fermi_level")).savefig(
             output, dpi=150
         )
     yield f"{'structure':<15}{title}"
-    yield f"{'source':<15}{_find_source(folder, split, index)}"
+    yield f"{'source':<15}{row['source']}, structure {row['number']}"
     for key, (name, unit) in NUMBERS.items():
         if row.get(key) is not None:
             yield f"{name:<15}{row[key]:g}{unit}"
     yield f"{'figure':<15}{output}"
-
-
-def _find_source(folder: Path, split: str, index: int) -> str:
-    """Look up the calculation that a structure comes from."""
-    with (folder / SOURCES_FILE).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["split"] == split and row["index"] == str(index):
-                return f"{row['source']}, structure {row['number']}"
-    raise ValueError(f"{folder / SOURCES_FILE}: expected {split} {index}, found none")
-
-
-def _find_row(folder: Path, split: str, index: int) -> dict[str, Any]:
-    """Look up the numbers of a structure in the report."""
-    content = json.loads((folder / "report.json").read_text("utf-8"))
-    rows = (row for row in content["trusted_ranges"] if row["split"] == split)
-    found: dict[str, Any] = next(islice(rows, index, None))
-    return found

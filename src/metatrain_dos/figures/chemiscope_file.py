@@ -27,8 +27,7 @@ def refuse_chemiscope_file(path: Path) -> None:
     """
     Refuse a file that cannot be written later.
 
-    :raises ValueError: if it has another ending than :data:`ENDINGS`, or the package
-        chemiscope is not installed
+    :raises ValueError: if its ending is wrong, or chemiscope is not installed
     """
     if not path.name.endswith(ENDINGS):
         raise ValueError(
@@ -47,14 +46,7 @@ def refuse_chemiscope_file(path: Path) -> None:
 def write_predictions(
     path: Path, predictions: Sequence[tuple[ase.Atoms, PredictedDOS]], zero: str
 ) -> None:
-    """
-    Write structures with their predicted DOS, that of their parts, and their levels.
-
-    :param path: file to write, which is replaced
-    :param predictions: structures and their predictions, at least one
-    :param zero: zero of the energies, one of
-        :data:`~metatrain_dos.models.defaults.ZEROS`
-    """
+    """Write structures with the DOS of them and their parts, and their levels."""
     structures, found = zip(*predictions, strict=True)
     energies = _common_axis(found)
     rows: dict[str, list[np.ndarray]] = {"DOS": [each.dos for each in found]}
@@ -86,12 +78,7 @@ def write_predictions(
 def write_comparison(
     path: Path, batches: Iterable[Batch], table: ErrorTable, energies: np.ndarray
 ) -> None:
-    """
-    Write structures with predicted and computed DOS per atom, levels and errors.
-
-    :param path: file to write, which is replaced
-    :param energies: energy of each point of the targets, ``(points,)``, eV
-    """
+    """Write structures with predicted and computed DOS per atom, levels and errors."""
     structures: dict[Any, ase.Atoms] = {}
     rows: dict[str, list[np.ndarray]] = {"computed DOS": [], "predicted DOS": []}
     levels: dict[str, list[float]] = {}

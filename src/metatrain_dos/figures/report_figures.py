@@ -43,12 +43,7 @@ def draw(
     ranks: Mapping[str, Sequence[Selected]],
     earlier: EarlierReport | None = None,
 ) -> dict[str, list[PageFigure]]:
-    """
-    Draw all figures of a report, and write each to a file.
-
-    :param ranks: rows to draw, by rank
-    :return: figures for the page by heading
-    """
+    """Draw all figures of a report, write each to a file, and sort them by heading."""
     names, materials = np.unique(table.materials, return_inverse=True)
     longest = axis.extra_targets * axis.grid.spacing
     figures = {

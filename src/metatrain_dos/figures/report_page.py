@@ -17,13 +17,7 @@ MOST_ROWS = 1000
 
 @dataclass(frozen=True)
 class PageFigure:
-    """
-    A figure of the page.
-
-    :param svg: the figure as SVG
-    :param title: first words of the caption, in bold
-    :param caption: the rest of it
-    """
+    """A figure as SVG, the first words of its caption, in bold, and the rest of it."""
 
     svg: str
     title: str
@@ -38,12 +32,7 @@ def render_page(
     figures: Mapping[str, Sequence[PageFigure]],
     changes: Mapping[str, Change],
 ) -> str:
-    """
-    Render the page.
-
-    :param facts: the comparison, as names and values
-    :param figures: figures by heading; those of all structures have an empty one
-    """
+    """Render the page; figures are by heading, those of all structures under ""."""
     environment = Environment(
         loader=PackageLoader(__package__, ""),
         autoescape=True,
@@ -81,11 +70,7 @@ def render_page(
 
 
 def summary_rows(table: ErrorTable) -> list[list[str]]:
-    """
-    Tabulate the statistics of the columns that are known.
-
-    :return: label, median, mean, 90th percentile and maximum of each
-    """
+    """Tabulate label, median, mean, 90th percentile and maximum of known columns."""
     return [
         [column.label_with_unit, *(format_number(column.unit, x) for x in row.values())]
         for name, row in table.statistics().items()
@@ -94,11 +79,7 @@ def summary_rows(table: ErrorTable) -> list[list[str]]:
 
 
 def change_rows(changes: Mapping[str, Change]) -> list[list[str]]:
-    """
-    Tabulate the changes since an earlier report.
-
-    :return: label, median before and now, and fraction of rows with smaller errors
-    """
+    """Tabulate label, medians before and now, and share of smaller errors."""
     return [
         [
             (column := COLUMNS[name]).label_with_unit,
@@ -111,13 +92,7 @@ def change_rows(changes: Mapping[str, Change]) -> list[list[str]]:
 
 
 def format_number(unit: str, value: float | None) -> str:
-    """
-    Format a number of the report.
-
-    :param unit: its unit
-    :param value: its value, ``None`` if not known
-    :return: text with four digits, or in percent
-    """
+    """Format a number with four digits, or in percent; ``None`` if it is not known."""
     if value is None:
         return "n/a"
     return f"{value:.1%}" if unit == "%" else f"{value:#.4g}".rstrip(".")

@@ -26,12 +26,7 @@ TAPS = [weight / STENCIL[-1] for weight in STENCIL]
 
 
 def can_run(predictions: Tensor) -> bool:
-    """
-    Tell whether the gradient is accurate in the numbers of these predictions.
-
-    :param predictions: predicted DOS
-    :return: whether they are float32 or float64
-    """
+    """Tell whether the gradient is accurate in the numbers of these predictions."""
     return predictions.dtype in (torch.float32, torch.float64)
 
 

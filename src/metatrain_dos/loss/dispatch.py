@@ -28,11 +28,9 @@ from .terms import TERMS, Term, weighted_terms
 
 class Found(NamedTuple):
     """
-    The loss of each sample and its parts.
+    The loss of each sample, ``(samples,)``, and its parts.
 
-    :param loss: ``(samples,)``
-    :param terms: weighted terms, which add up to the loss, ``(samples, terms)``,
-        detached
+    :param terms: weighted terms, detached, which add up to it, ``(samples, terms)``
     :param shift: shift of each sample, ``(samples,)``, columns
     """
 

@@ -13,13 +13,7 @@ from .error_table import ErrorTable
 
 
 class Change(NamedTuple):
-    """
-    Change of one column, over the rows that both reports know.
-
-    :param before: median of the absolute value in the earlier report
-    :param now: the same in this one
-    :param smaller: fraction of rows with a smaller absolute value now
-    """
+    """Medians of absolute values, before and now, and the share that is smaller now."""
 
     before: float
     now: float

@@ -7,11 +7,9 @@ from ..loss.terms import TERMS
 
 class Column(NamedTuple):
     """
-    A number that each row of the table has.
+    A number that each row of the table has: short name, unit, and definition.
 
-    :param label: short name
     :param unit: its unit; ``%`` for a fraction
-    :param meaning: definition
     :param in_summary: whether its statistics are shown
     """
 

@@ -25,12 +25,7 @@ from .overall_errors import OverallErrors
 
 
 class ErrorTable:
-    """
-    Collect the errors of all structures, in about 200 bytes each.
-
-    :param loss: options of the loss of the training run; ``None`` where they are not
-        known
-    """
+    """Collect the errors of all structures, in about 200 bytes each."""
 
     def __init__(self, loss: MaskedDOSHypers | None = None) -> None:
         self.row_ids: list[RowId] = []
@@ -179,11 +174,7 @@ class ErrorTable:
             writer.writerows(self.rows())
 
     def write_json(self, path: Path, head: Mapping[str, Any]) -> None:
-        """
-        Write everything, with one line for each row.
-
-        :param head: content in front of the rows
-        """
+        """Write everything behind ``head``, with one line for each row."""
         text = json.dumps(head, indent=2)
         with path.open("w", encoding="utf-8") as file:
             file.write(text.removesuffix("\n}") + ',\n  "rows": [')

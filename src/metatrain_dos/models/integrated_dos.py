@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.integrate import cumulative_trapezoid
 from scipy.optimize import brentq
 from scipy.special import expit
 
@@ -49,13 +50,7 @@ class IntegratedDOS:
         return np.maximum.accumulate(self.states)
 
     def states_below(self, energy: Any) -> Any:
-        """
-        Count the states below energies of any shape.
-
-        :param energy: upper end of the integral, eV; there are no states beyond the
-            ends of the axis
-        :return: numbers of states
-        """
+        """Count the states below energies of any shape; none are beyond the axis."""
         x, d = self.energies, self.dos
         energy = np.clip(energy, x[0], x[-1])
         i = np.clip(np.searchsorted(x, energy, side="right") - 1, 0, len(x) - 2)
@@ -64,12 +59,7 @@ class IntegratedDOS:
         return self.states[i] + (energy - x[i]) * mean
 
     def energy_below(self, energy: Any) -> Any:
-        """
-        Sum the energies of the states below energies of any shape.
-
-        :param energy: upper end of the integral, eV
-        :return: integral of energy times DOS, eV
-        """
+        """Sum the energies of the states below energies of any shape, eV."""
         x, d = self.energies, self.dos
         steps = np.diff(x)
         slopes = np.diff(d) / steps
@@ -85,12 +75,7 @@ class IntegratedDOS:
         return sums[i] + within(i, energy - x[i])
 
     def energy_at(self, states: float) -> float:
-        """
-        Find the lowest energy with a number of states below it.
-
-        :param states: number of states
-        :return: energy, eV; the end of the axis if there are fewer states
-        """
+        """Find the lowest energy with so many states below it, or else the end."""
         x, d = self.energies, self.dos
         i = int(np.searchsorted(self.running_maximum, states))
         if i == 0 or i == len(x):
@@ -176,8 +161,7 @@ def cumulative_dos(dos: Any, energies: Any) -> np.ndarray:
             f"dos: expected finite numbers, got {np.count_nonzero(~np.isfinite(dos))} "
             "that are not; leave out masked columns"
         )
-    cells = 0.5 * (dos[..., 1:] + dos[..., :-1]) * np.diff(energies)
-    return np.concatenate([np.zeros_like(dos[..., :1]), cells.cumsum(-1)], axis=-1)
+    return np.asarray(cumulative_trapezoid(dos, energies, initial=0))
 
 
 def states_below(dos: Any, energies: Any, energy: Any) -> np.ndarray:

@@ -36,12 +36,7 @@ class Levels(NamedTuple):
 
 
 class LevelPair(NamedTuple):
-    """
-    Levels of a prediction and of its target, on the energy axis of the target.
-
-    :param predicted: levels of the aligned prediction
-    :param computed: levels of the target
-    """
+    """Levels of a prediction and of its target, on the energy axis of the target."""
 
     predicted: Levels
     computed: Levels

@@ -18,10 +18,7 @@ def load_exported(path: Path, extensions: str | Path | None = None) -> Atomistic
     """
     Load an exported model, which has no options of its training run.
 
-    :param path: ``.pt``, which loads the compiled extensions that it names
-    :param extensions: folder of these extensions
-    :return: the model
-    :raises ValueError: if the file is no model, or an extension is missing
+    :raises ValueError: if the file is no model, or a compiled extension is missing
     """
     try:
         return load_atomistic_model(path, extensions_directory=extensions)

@@ -22,11 +22,7 @@ STEPS = (0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 def html_table(rows: Iterable[tuple[str, Any, str]]) -> str:
-    """
-    Write a table.
-
-    :param rows: name, text or numbers of any shape, and unit
-    """
+    """Write rows of a name, a text or numbers of any shape, and a unit as HTML."""
     lines = []
     for name, values, unit in rows:
         cells = [

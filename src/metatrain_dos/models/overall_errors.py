@@ -15,11 +15,7 @@ class OverallErrors:
         self._spacing = 1.0
 
     def add(self, aligned: AlignedDOS, atoms: np.ndarray) -> None:
-        """
-        Add some structures.
-
-        :param atoms: number of atoms of each, ``(samples,)``
-        """
+        """Add some structures, and the number of atoms of each, ``(samples,)``."""
         scale = atoms.reshape(-1, *[1] * (aligned.mask.ndim - 1))
         target = np.where(aligned.mask, aligned.targets, 0.0) / scale
         error = np.where(aligned.mask, aligned.predictions, 0.0) / scale - target

@@ -173,11 +173,7 @@ class PredictionSummary:
         self.count += 1
 
     def lines(self, zero: str, smearing: float | None) -> Iterator[str]:
-        """
-        Summarise all structures.
-
-        :param smearing: smearing that was removed from the edges, eV
-        """
+        """Summarise all structures in lines for the terminal."""
         yield from self._first
         if self.count > SHOWN:
             yield f"  ... and {self.count - SHOWN} more"

@@ -24,14 +24,7 @@ CANDIDATES = 200
 
 @dataclass(frozen=True, eq=False)
 class Selected:
-    """
-    One row that may be drawn.
-
-    :param row: its number in the error table
-    :param error: its error relative to the size of the DOS
-    :param aligned: its prediction and target
-    :param levels: its levels, ``None`` where the electrons are not known
-    """
+    """One row that may be drawn, with its error relative to the size of the DOS."""
 
     row: int
     error: float

@@ -9,13 +9,7 @@ from .integrated_dos import as_array
 
 
 def as_tensor(values: Any) -> torch.Tensor:
-    """
-    Convert to float64 on the CPU.
-
-    :param values: array, tensor, or TensorMap of one block
-    :return: its values, without gradient
-    :raises ValueError: if there are several blocks
-    """
+    """Convert an array, a tensor or a TensorMap of one block to float64 on the CPU."""
     return torch.tensor(as_array(values))
 
 

@@ -46,7 +46,6 @@ def advise_training(
 
     :param training: section ``architecture.training``, with all defaults
     :param target: name of a target that has our loss; ``None`` if all targets have it
-    :return: advice on each such option
     """
     scale = training.get("scale_targets", False)
     if scale:
@@ -95,13 +94,7 @@ def advise_training(
 
 
 def advise_int_weight(weight: float, keys: tuple[str, ...]) -> Iterator[Advice]:
-    """
-    Find a cumulative term that outweighs the DOS.
-
-    :param weight: ``int_weight`` of a loss
-    :param keys: path of the options of this loss below ``architecture.training``
-    :return: advice, if it is too large
-    """
+    """Find a cumulative term that outweighs the DOS; ``keys`` lead to the loss."""
     if weight > HEAVY * RECOMMENDED_INT_WEIGHT:
         yield Advice(
             "warning",

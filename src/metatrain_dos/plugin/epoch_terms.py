@@ -127,11 +127,7 @@ class EpochTerms:
             loss.register_hook(self._last.mark_training)
 
     def read(self) -> dict[str, EpochSummary]:
-        """
-        Read the sums of this epoch, and forget them. Waits for the device.
-
-        :return: by phase, ``training`` and ``validation``; NaN where there was none
-        """
+        """Read the sums of each phase, NaN without data, and forget them."""
         self._flush()
         sums, self._sums = self._sums, {}
         nothing = _Sums(torch.zeros(len(self.names) + 4), 0, 0)

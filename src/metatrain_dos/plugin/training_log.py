@@ -46,13 +46,7 @@ class TrainingLog(logging.Handler):
         """Leave ordinary messages to the other handlers."""
 
     def emit_data(self, keys: list[str], values: list[str], units: list[str]) -> None:
-        """
-        Insert our columns behind the loss of each phase.
-
-        :param keys: names of the columns; this list and the others change in place
-        :param values: their values, as text
-        :param units: their units
-        """
+        """Insert our columns behind the loss of each phase, in place."""
         try:
             self._insert(keys, values, units)
         except Exception as error:

@@ -32,11 +32,9 @@ def wrap_validate(
     """
     Make metatrain's validation check the options of our losses, too.
 
-    :param validate: ``metatrain.utils.pydantic.validate``
+    :param validate: ``metatrain.utils.pydantic.validate``; returned if it checks them
     :param losses: our losses by key; a class may have a pydantic model ``Hypers``
     :param known_types: returns the keys of all losses that metatrain knows
-    :return: function that replaces ``validate``; ``validate`` itself if it already
-        checks losses
     """
     if hasattr(validate, "checks_losses"):
         return validate

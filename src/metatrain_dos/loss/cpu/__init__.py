@@ -36,12 +36,7 @@ WEIGHTS = ("tail_weight", "grad_weight", "int_weight")
 
 
 def can_run(predictions: Tensor) -> bool:
-    """
-    Tell whether the compiled loops can compute these predictions.
-
-    :param predictions: predicted DOS
-    :return: whether the loops are compiled, and the numbers where they can reach them
-    """
+    """Tell whether loops are compiled, and can reach the numbers of predictions."""
     return (
         predictions.device.type == "cpu"
         and predictions.dtype in (torch.float32, torch.float64)
@@ -59,11 +54,7 @@ def _is_compiled(dtype: torch.dtype) -> bool:
 
 
 def compile_for_others(dtype: torch.dtype) -> None:
-    """
-    Compile the loops for a dtype, in a process that does nothing else.
-
-    :param dtype: dtype of the predictions
-    """
+    """Compile the loops for a dtype, in a process that does nothing else."""
     jit.compile_for_others(lambda: _small_loss(dtype))
 
 

@@ -34,13 +34,7 @@ SMALLEST, LARGEST = 1e-30, 1e30
 
 @cache
 def block_size(points: int, extra: int) -> int:
-    """
-    Choose how many values to transform at once.
-
-    :param points: length of the target
-    :param extra: by how much the prediction is longer
-    :return: a power of two above ``extra``; a block has ``extra`` points less
-    """
+    """Choose how many values to transform at once: a power of two above ``extra``."""
 
     def work(size: int) -> float:
         # In a larger transform, each step is slower, too: it finds less in the cache.

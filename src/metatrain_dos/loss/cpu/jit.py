@@ -80,12 +80,7 @@ except (OSError, RuntimeError) as error:  # read-only, or no home at all
 
 
 def compiled(function: Function) -> Function:
-    """
-    Compile a function when it is first called, and keep the result on disk.
-
-    :param function: loops over arrays
-    :return: the same function, compiled if numba is there
-    """
+    """Compile a function at its first call, if numba is there; keep it on disk."""
     global failure
     if numba is None or failure:
         return function
@@ -177,11 +172,7 @@ def _compile_elsewhere(code: str) -> None:
 
 
 def compile_for_others(run: Callable[[], object]) -> None:
-    """
-    Compile in a process that :func:`load_or_compile` has started.
-
-    :param run: calls each of the functions
-    """
+    """Compile in a process that :func:`load_or_compile` has started."""
     failed = folder / FAILED
     try:
         if failure:
