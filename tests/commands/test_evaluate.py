@@ -470,7 +470,7 @@ class TestMistakes:
         (tmp_path / "x.txt").write_text("")
         assert "expected .xyz, .zip, a memory-mapped" in refused(tmp_path / "x.txt")
         (tmp_path / "folder").mkdir()
-        assert "a folder with an options.yaml, or" in refused(tmp_path / "folder")
+        assert "a folder with an options.yaml, got" in refused(tmp_path / "folder")
 
     def test_options_files(self, trained, refused, tmp_path):
         options = OmegaConf.load(trained[0] / "options.yaml")

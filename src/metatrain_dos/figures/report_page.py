@@ -32,7 +32,7 @@ def render_page(
     figures: Mapping[str, Sequence[PageFigure]],
     changes: Mapping[str, Change],
 ) -> str:
-    """Render the page; figures are by heading, those of all structures under ""."""
+    """Render the page, with figures by heading; those of all structures have none."""
     environment = Environment(
         loader=PackageLoader(__package__, ""),
         autoescape=True,

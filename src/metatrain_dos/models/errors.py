@@ -16,7 +16,7 @@ from ..loss.atoms import join_atoms
 from ..loss.checks import check_inputs
 from ..loss.terms import TERMS
 from .notebook import html_table
-from .tensors import as_tensor, rows_like, without_padding
+from .tensors import as_tensor, rows_like
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,13 @@ class AlignedDOS:
         :param number: its position
         :return: a copy with that sample only, whose axis stays
         """
-        one = slice(number, number + 1)
         return AlignedDOS(
-            predictions=self.predictions[one].copy(),
-            targets=self.targets[one].copy(),
-            mask=self.mask[one].copy(),
-            shift=self.shift[one].copy(),
+            predictions=self.predictions[[number]],
+            targets=self.targets[[number]],
+            mask=self.mask[[number]],
+            shift=self.shift[[number]],
             grid_spacing=self.grid_spacing,
-            terms={name: term[one].copy() for name, term in self.terms.items()},
+            terms={name: term[[number]] for name, term in self.terms.items()},
         )
 
     def summed(self) -> "AlignedDOS":
@@ -208,12 +207,14 @@ def align(
     :return: aligned predictions and targets, and the terms of the loss
     :raises ValueError: if the shapes do not match
     """
-    p = rows_like(targets, predictions)
-    t = without_padding(as_tensor(targets), p, extra_targets)
+    p, t = rows_like(targets, predictions), as_tensor(targets)
+    m = ~torch.isnan(t) if mask is None else as_tensor(mask).bool()
+    if extra_targets:
+        t, m = (
+            each[..., extra_targets:] if each.shape[-1] == p.shape[-1] else each
+            for each in (t, m)
+        )
     known = ~torch.isnan(t)
-    m = known
-    if mask is not None:
-        m = without_padding(as_tensor(mask), p, extra_targets).bool()
     check_inputs(p, t, m)
     m = m & known
     if structures is None:

@@ -39,12 +39,14 @@ def find_data(data: Path, target: str) -> list[Section]:
     chosen = find_frames(data, index)
     if data.suffix in (".yaml", ".yml"):
         return _test_sets(data, target)
-    if data.is_dir() and not (data / "ns.npy").exists():
-        if (data / "options.yaml").exists():
-            return _test_sets(data / "options.yaml", target)
+    is_memmap = (data / "ns.npy").exists()
+    if (data / "options.yaml").exists() and not is_memmap:
+        return _test_sets(data / "options.yaml", target)
+    if not is_memmap and data.suffix not in (".zip", ".xyz", ".extxyz"):
         raise ValueError(
-            f"data: expected a folder with an options.yaml, or a memory-mapped data "
-            f"set, but {data} is neither; give a folder that `mtt-dos prepare` wrote"
+            "data: expected .xyz, .zip, a memory-mapped folder, an options file or a "
+            f"folder with an options.yaml, got {data}; give what `mtt-dos prepare` "
+            "wrote, or name it as the test_set of an options file"
         )
     key = target_key(target)
     kind, has_mask = _entries(data, key)
@@ -109,16 +111,11 @@ def _drawn(options: OptionsFile) -> list[Section]:
 
 def _entries(data: Path, key: str) -> tuple[str, bool]:
     """Find the kind of samples that a target has, and whether it has a mask."""
-    suffix = data.suffix
-    if not data.is_dir() and suffix not in (".zip", ".xyz", ".extxyz"):
-        raise ValueError(
-            f"data: expected .xyz, .zip, a memory-mapped folder or an options file, "
-            f"got {data}; convert it, or name it as the test_set of an options file"
-        )
+    atoms = None
     try:
         if data.is_dir():
             names = {path.stem for path in data.glob("*.bin")}
-        elif suffix == ".zip":
+        elif data.suffix == ".zip":
             with zipfile.ZipFile(data) as archive:
                 names = {Path(name).stem for name in archive.namelist()}
         else:
@@ -126,7 +123,7 @@ def _entries(data: Path, key: str) -> tuple[str, bool]:
             names = {*atoms.info, *atoms.arrays}
     except Exception as error:  # files go wrong in many ways
         raise ValueError(
-            f"data: expected a {suffix} file with targets, but {data} cannot be read "
+            f"data: expected a {data.suffix} file with targets, but {data} cannot be read "
             f"({shorten(error)}); write it again"
         ) from error
     if key not in names:
@@ -135,7 +132,7 @@ def _entries(data: Path, key: str) -> tuple[str, bool]:
             f"{', '.join(sorted(names)) or 'none'}; if the key is another, give an "
             "options file whose test_set names it"
         )
-    if suffix in (".xyz", ".extxyz"):
+    if atoms is not None:
         of_atoms = key in atoms.arrays
     else:
         grid = data.parent / "grid.json"

@@ -14,43 +14,34 @@ from ..utils.text import shorten
 NO_TARGETS = ("mtt::aux::", "feature")
 
 
-def load_exported(path: Path, extensions: str | Path | None = None) -> AtomisticModel:
+def load_model(
+    path: Path, extensions: str | Path | None
+) -> tuple[AtomisticModel, Mapping[str, Any]]:
     """
-    Load an exported model, which has no options of its training run.
+    Load an exported model, or the best epoch of a checkpoint, as ``mtt export`` does.
 
-    :raises ValueError: if the file is no model, or a compiled extension is missing
-    """
-    try:
-        return load_atomistic_model(path, extensions_directory=extensions)
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"model: expected an exported model, got {path}, which cannot be loaded "
-            f"({shorten(error)}); give the .pt or .ckpt file that `mtt train` has "
-            "written, and the folder of its compiled extensions if it has any"
-        ) from error
-
-
-def load_checkpoint(path: Path) -> tuple[AtomisticModel, Mapping[str, Any]]:
-    """
-    Load a checkpoint, and export its best epoch in memory, as ``mtt export`` does.
-
-    :param path: ``.ckpt``, a pickle, which can run any code
-    :return: the model, and the options of the loss by target
-    :raises ValueError: if the file is no checkpoint, or its architecture is not
-        installed
+    :param path: ``.pt``, which loads the compiled extensions that it names, or
+        ``.ckpt``, a pickle, which can run any code
+    :param extensions: folder of these extensions
+    :return: the model, and the options of the loss by target, which ``.ckpt`` has
+    :raises ValueError: if the file is no model, or an extension or its architecture is
+        missing
     """
     # Here, not above: metatrain takes a second.
     from metatrain.utils.io import model_from_checkpoint
 
     try:
+        if path.suffix == ".pt":
+            return load_atomistic_model(path, extensions_directory=extensions), {}
         checkpoint = torch.load(path, weights_only=False, map_location="cpu")
         model = model_from_checkpoint(checkpoint, context="export").export()
         loss = checkpoint.get("train_hypers", {}).get("loss")
     except Exception as error:  # a pickle may hold anything
         raise ValueError(
-            f"model: expected a checkpoint of metatrain, got {path}, which cannot be "
-            f"loaded ({shorten(error)}); give the .pt or .ckpt file that `mtt "
-            "train` has written, and install the architecture that it is of"
+            "model: expected an exported model or a checkpoint of metatrain, got "
+            f"{path}, which cannot be loaded ({shorten(error)}); give the .pt or .ckpt "
+            "file that `mtt train` has written, and the folder of its compiled "
+            "extensions if it has any, or install its architecture"
         ) from error
     return model, loss if isinstance(loss, Mapping) else {}
 

@@ -20,7 +20,7 @@ from metatomic.torch import (
     systems_to_torch,
 )
 
-from .load import find_target, load_checkpoint, load_exported
+from .load import find_target, load_model
 
 
 MODEL_SUFFIXES = (".pt", ".ckpt")
@@ -103,10 +103,7 @@ class DOSModel:
             )
         if extensions is None and (path.parent / "extensions").is_dir():
             extensions = path.parent / "extensions"
-        if path.suffix == ".ckpt":
-            model, loss = load_checkpoint(path)
-        else:
-            model, loss = load_exported(path, extensions), None
+        model, loss = load_model(path, extensions)
         return cls(model, target=target, device=device, path=path, loss=loss)
 
     @property

@@ -40,20 +40,3 @@ def rows_like(targets: Any, predictions: Any) -> torch.Tensor:
             f"{len(found)}, not all of them the same; predict those structures"
         )
     return as_tensor(summed.values[[found.index(system) for system in wanted]])
-
-
-def without_padding(
-    values: torch.Tensor, predictions: torch.Tensor, extra_targets: int | None
-) -> torch.Tensor:
-    """
-    Drop the columns that only make a target as wide as its prediction.
-
-    :param values: target or mask, ``(samples, ..., points)`` or as wide as the
-        prediction
-    :param predictions: ``(samples, ..., points + E)``
-    :param extra_targets: E; ``None`` if there is no padding
-    :return: ``(samples, ..., points)``
-    """
-    if extra_targets and values.shape[-1] == predictions.shape[-1]:
-        return values[..., extra_targets:]
-    return values
