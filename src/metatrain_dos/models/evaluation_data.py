@@ -123,8 +123,8 @@ def _entries(data: Path, key: str) -> tuple[str, bool]:
             names = {*atoms.info, *atoms.arrays}
     except Exception as error:  # files go wrong in many ways
         raise ValueError(
-            f"data: expected a {data.suffix} file with targets, but {data} cannot be read "
-            f"({shorten(error)}); write it again"
+            f"data: expected a {data.suffix} file with targets, but {data} cannot be "
+            f"read ({shorten(error)}); write it again"
         ) from error
     if key not in names:
         raise ValueError(
