@@ -28,8 +28,6 @@ class Group:
     :param energies: energy at each of :data:`LEVELS` in the first structure, eV
     :param lowest: distance of the lowest structure from the first, eV
     :param highest: distance of the highest structure from the first, eV
-    :param lowest_name: name of the lowest structure
-    :param highest_name: name of the highest structure
     """
 
     density: float

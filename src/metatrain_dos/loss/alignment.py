@@ -38,10 +38,6 @@ def alignment_costs(
     because the rounding of float32 could pick wrong shifts for good predictions. A
     device without float64 computes them in float32.
 
-    :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
-    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
-    :param mask: true where the target is to be compared, shape of ``targets``
-    :param grid_spacing: distance between two columns, eV
     :param tail_weight: weight of the prediction in front of the target
     :return: costs, ``(samples, E + 1)``, float64 if the device has it,
         states\ :sup:`2`/eV, no gradient
@@ -69,9 +65,6 @@ def best_shift(
 
     Costs that differ by no more than the rounding errors of the search are a tie.
 
-    :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
-    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
-    :param mask: true where the target is to be compared, shape of ``targets``
     :param tail_weight: weight of the prediction in front of the target
     :return: shift of each sample, ``(samples,)``, int64, in columns
     """
@@ -108,7 +101,6 @@ def window(predictions: Tensor, shift: Tensor, points: int) -> Tensor:
     """
     Cut out of every prediction the columns that its target is compared with.
 
-    :param predictions: predicted DOS, ``(samples, ..., points + E)``, states/eV
     :param shift: shift of each sample, ``(samples,)``
     :param points: number of columns of the target
     :return: ``(samples, ..., points)``, states/eV

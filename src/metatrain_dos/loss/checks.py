@@ -8,9 +8,6 @@ def check_inputs(predictions: Tensor, targets: Tensor, mask: Tensor) -> None:
     """
     Check shapes and dtypes, which are those of :mod:`metatrain_dos.loss.terms`.
 
-    :param predictions: predicted DOS
-    :param targets: computed DOS
-    :param mask: true where the target is to be compared
     :raises TypeError: if ``mask`` is not boolean, or the dtypes differ
     :raises ValueError: if the shapes do not belong together
     """

@@ -36,10 +36,7 @@ def loss_of_structure(
     like, so that the terms times the factor still add up to the loss.
 
     :param total: sum of the weighted terms of each sample, ``(samples,)``
-    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
-    :param mask: true where the target is to be compared, shape of ``targets``
     :param per_structure: ``"square"``, ``"root"`` or ``"relative_root"``
-    :param grid_spacing: distance between two columns, eV
     :return: 1 or ``(samples,)``
     """
     if per_structure == "square":

@@ -13,14 +13,12 @@ from .noise import count_states
 
 class Levels(NamedTuple):
     """
-    Levels of one DOS.
+    Levels of one DOS, eV, its value at the Fermi level, states/eV, and its band energy,
+    eV.
 
-    :param fermi_level: Fermi level, eV
-    :param highest_occupied: valence band maximum; the Fermi level of a metal, eV
-    :param lowest_unoccupied: conduction band minimum; the Fermi level of a metal, eV;
-        NaN if the DOS ends before it
-    :param dos_at_fermi_level: DOS at the Fermi level, states/eV
-    :param band_energy: integral of energy times DOS up to the Fermi level, eV
+    Those of a metal are the Fermi level; ``lowest_unoccupied`` is NaN if the DOS ends
+    before it. The band energy is the integral of energy times DOS up to the Fermi
+    level.
     """
 
     fermi_level: float
@@ -61,10 +59,9 @@ def level_pair(
     :param computed: target, ``(points,)``, states/eV
     :param mask: true where the target is trusted, ``(points,)``
     :param energies: energy of each point, ``(points,)``, eV
-    :param electrons: number of electrons; ``None`` if not known
+    :param electrons: number of electrons, if known
     :param smearing: standard deviation of the Gaussians in the target, eV
-    :return: levels; ``None`` if the electrons are not known, or do not fit into the
-        states of both
+    :return: levels; ``None`` if they are unknown, or the electrons do not fit into both
     """
     end = len(mask) if mask.all() else int(np.argmin(mask))
     if electrons is None or end < 2:

@@ -74,8 +74,6 @@ def check_section(
 
     :param section: options of one target, or the whole section ``loss``; ``masked_dos``
         is short for ``{type: masked_dos}``
-    :param losses: our losses by key
-    :param known_types: keys of all losses that metatrain knows
     :param target: name of the target, for the message, where it is known
     :param is_gradient: whether the options are those of a gradient of the target; the
         class of a loss without gradients has ``for_gradients = False``

@@ -80,11 +80,7 @@ def loss_and_gradient(
 
     :param predictions: predicted DOS, ``(samples, ..., points + E)``, float32 or
         float64 on a CPU, states/eV
-    :param targets: computed DOS, ``(samples, ..., points)``, states/eV
-    :param mask: true where the target is to be compared, shape of ``targets``
-    :param with_gradient: whether to compute the gradient
     :param weights: weights of the terms by the name of their option
-    :param grid_spacing: distance between two columns, eV
     :return: loss ``(samples,)``, terms and shift as those of
         :func:`metatrain_dos.loss.terms.weighted_terms`, and the derivative of each
         sample's loss, shape of ``predictions``, or ``None``
