@@ -48,7 +48,11 @@ def write_predictions(
 ) -> None:
     """Write structures with the DOS of them and their parts, and their levels."""
     structures, found = zip(*predictions, strict=True)
-    energies = _common_axis(found)
+    # Energies that all predictions reach, from shortly below the first states.
+    start = min(each.first_energy for each in found)
+    end = min(each.dos_energies[-1] for each in found)
+    step = found[0].dos_energies[1] - found[0].dos_energies[0]
+    energies = start + step * np.arange(max(int((end - start) / step), 1) + 1)
     rows: dict[str, list[np.ndarray]] = {"DOS": [each.dos for each in found]}
     for name in found[0].curves:
         rows[name] = [each.curves[name] for each in found]
@@ -111,14 +115,6 @@ def write_comparison(
     label = "energy on the axis of the targets"
     atoms = list(structures.values())
     _write(path, atoms, properties, energies, label, "relative_rmse", target)
-
-
-def _common_axis(found: Sequence[PredictedDOS]) -> np.ndarray:
-    """Choose energies that all predictions reach, from shortly below the first."""
-    start = min(each.first_energy for each in found)
-    end = min(each.dos_energies[-1] for each in found)
-    step = found[0].dos_energies[1] - found[0].dos_energies[0]
-    return start + step * np.arange(max(int((end - start) / step), 1) + 1)
 
 
 def _property(

@@ -159,7 +159,7 @@ def _properties(
     x, weights = curve.thermal_nodes(level, width)
     y = (x - level) / width
     f = expit(-y)
-    energy = float(curve.energy_below(level - REACH * width) + weights @ (x * f))
+    energy = curve.energy_below(level - REACH * width) + float(weights @ (x * f))
     entropy = kB * float(weights @ (entr(f) + entr(1 - f)))
     # The level moves with temperature, so that the number of electrons does not.
     zeroth, first, second = (float(weights @ (f * (1 - f) * y**i)) for i in range(3))

@@ -61,7 +61,10 @@ def register_loss(key: str) -> Callable[[Loss], Loss]:
 
     def decorate(cls: Loss) -> Loss:
         module = _metatrain_losses()
-        if not _is_loss(cls, module):
+        # By its name, because reloading the module makes another class of it.
+        interface = (module.__name__, module.LossInterface.__qualname__)
+        bases = getattr(cls, "__mro__", ())
+        if interface not in [(base.__module__, base.__qualname__) for base in bases]:
             raise TypeError(
                 f"loss {key!r}: expected a subclass of "
                 f"metatrain.utils.loss.LossInterface, got {cls!r}; derive it from "
@@ -156,17 +159,6 @@ def _metatrain_losses() -> ModuleType:
         if not holds:
             raise _changed(missing)
     return module
-
-
-def _is_loss(cls: Any, module: ModuleType) -> bool:
-    """
-    Tell whether a class is derived from ``LossInterface``.
-
-    By its name, because reloading ``metatrain.utils.loss`` makes another class of it.
-    """
-    interface = (module.__name__, module.LossInterface.__qualname__)
-    bases = getattr(cls, "__mro__", ())
-    return interface in [(base.__module__, base.__qualname__) for base in bases]
 
 
 def _members(loss_type: Any) -> dict[str, type]:
