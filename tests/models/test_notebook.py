@@ -12,11 +12,12 @@ from IPython.core.formatters import DisplayFormatter
 from metatrain_dos import DOSCalculator
 from metatrain_dos.models.errors import align
 from metatrain_dos.models.levels import band_edges
-from metatrain_dos.models.notebook import HEIGHT, MARGIN, MOST_CELLS, WIDTH, draw_dos
+from metatrain_dos.models.notebook import MOST_CELLS, draw_dos
 from metatrain_dos.models.prediction import PredictedDOS
 from metatrain_dos.models.thermal import thermal_properties
 
 
+SVG = "{http://www.w3.org/2000/svg}"
 ENERGIES = np.linspace(-10.0, 10.0, 401)
 DOS = 2.0 * np.exp(-((np.abs(ENERGIES) - 3.0) ** 2) / 0.2)
 
@@ -26,7 +27,7 @@ def displayed(result):
     data, _ = DisplayFormatter().format(result)
     page = ElementTree.fromstring(f"<div>{data['text/html']}</div>")
     cells = [["".join(cell.itertext()) for cell in row] for row in page.iter("tr")]
-    return page.find("svg"), {name: values for name, *values in cells}
+    return page.find(f"{SVG}svg"), {name: values for name, *values in cells}
 
 
 def predicted(**numbers):
@@ -50,34 +51,47 @@ def test_numbers_stand_beside_their_errors_and_units():
     assert not any(name.endswith(("_std", "_error")) for name in rows)
 
 
+def outline(drawing, name):
+    """Read the corners of the only path of a group, ``(2, corners)``."""
+    (group,) = [each for each in drawing.iter(f"{SVG}g") if each.get("id") == name]
+    path = next(group.iter(f"{SVG}path")).get("d")
+    return np.array(re.findall(r"-?[\d.]+", path), float).reshape(-1, 2).T
+
+
 def test_the_drawing():
     drawing, _ = displayed(predicted())
-    (curve,) = drawing.iter("polyline")
-    x, y = np.array(re.findall(r"[\d.]+", curve.get("points")), float).reshape(-1, 2).T
+    x, y = outline(drawing, "dos")
     start = predicted().first_energy
     # The first states are those above a hundredth of the largest.
     expected = -3.0 - np.sqrt(0.2 * np.log(100)) - 1.5
     assert start == pytest.approx(expected, abs=0.06)
-    energies = start + (x - MARGIN) / WIDTH * (10.0 - start)
-    peaks = energies[y < 2.0]
+    energies = start + (x - x[0]) / np.ptp(x) * (10.0 - start)
+    peaks = energies[y < y.min() + 0.1 * np.ptp(y)]
     np.testing.assert_allclose(np.unique(peaks.round()), [-3.0, 3.0])
-    assert y.min() == pytest.approx(0.0, abs=1.0) and y.max() == HEIGHT
-    (gap,) = drawing.iter("rect")
-    assert float(gap.get("width")) == pytest.approx(
-        WIDTH * 3.0 / (10.0 - start), abs=0.1
-    )
-    texts = {text.text for text in drawing.iter("text")}
-    assert {"-4", "-2", "0", "2", "8"} <= texts and len(texts) < 15
+    edges, _ = outline(drawing, "levels")
+    assert np.ptp(edges) / np.ptp(x) == pytest.approx(3.0 / (10.0 - start), abs=1e-4)
+    texts = {text.text for text in drawing.iter(f"{SVG}text")}
+    assert {"0", "10", "energy, eV", "DOS, states/eV"} <= texts
 
 
 def test_a_band_and_no_levels():
     flat = np.full(401, 2.0)
     text = draw_dos(ENERGIES, flat, start=-10.0, spread=flat / 4)
     drawing = ElementTree.fromstring(text)
-    assert len(list(drawing.iter("polygon"))) == 1
-    assert not list(drawing.iter("rect"))
-    # The band fits in.
-    assert "2.5" in {text.text for text in drawing.iter("text")}
+    _, y = outline(drawing, "dos")
+    _, band = outline(drawing, "spread")
+    # Their distance is a quarter of that of the curve from the axis at the bottom.
+    _, frame = outline(drawing, "patch_2")
+    assert np.ptp(band) / 2 == pytest.approx((frame.max() - y[0]) / 4, rel=1e-4)
+    assert np.ptp(frame) > 1.25 * (frame.max() - y[0])  # It fits in.
+    assert 'id="levels"' not in text
+
+
+def test_the_colours_are_those_of_the_page():
+    text = draw_dos(ENERGIES, DOS, start=-10.0, levels=(0.0, 0.0))
+    assert text.startswith('<svg fill="currentColor"')
+    assert "#000000" not in text and len(text) < 40_000
+    assert text == draw_dos(ENERGIES, DOS, start=-10.0, levels=(0.0, 0.0))
 
 
 def test_a_problem_is_text():

@@ -117,14 +117,5 @@ class Findings:
         occurrences: Sequence[Occurrences] = (),
     ) -> None:
         """Add a finding at an option; see :class:`Finding`."""
-        self.found.append(
-            Finding(
-                severity,
-                dotted(keys),
-                self.options.line(*keys),
-                found,
-                why,
-                fix,
-                occurrences,
-            )
-        )
+        place = severity, dotted(keys), self.options.line(*keys)
+        self.found.append(Finding(*place, found, why, fix, occurrences))

@@ -1,5 +1,6 @@
 """Show numbers and a DOS in a notebook: a table, and a drawing that loads nothing."""
 
+import io
 from collections.abc import Iterable
 from html import escape
 from typing import Any
@@ -10,15 +11,8 @@ import numpy as np
 # Numbers in a row of a table, of a batch.
 MOST_CELLS = 8
 
-# Of a drawing, in pixels; below it are the numbers of the axis.
-WIDTH, HEIGHT, MARGIN = 420, 150, 34
-
 # Points of a curve: as many as can be seen.
 POINTS = 400
-
-# Most numbers along the axis, and distances between them, eV.
-MOST_TICKS = 9
-STEPS = (0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 def html_table(rows: Iterable[tuple[str, Any, str]]) -> str:
@@ -52,51 +46,27 @@ def draw_dos(
     :param spread: half of the width of a band around it, ``(points,)``, states/eV
     :param levels: edges of a gap, which is shaded, or twice the Fermi level, eV
     """
-    end = float(energies[-1])
-    x = np.linspace(start, end, POINTS)
+    # Here, not above: levels and predictions are read without matplotlib.
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    x = np.linspace(start, energies[-1], POINTS)
     y = np.interp(x, energies, dos)
-    half = np.zeros(POINTS) if spread is None else np.interp(x, energies, spread)
-    top = max(float((y + half).max()), 1e-3)
-
-    def points(x: np.ndarray, y: np.ndarray) -> str:
-        down = HEIGHT * (1 - np.clip(y / top, 0, 1))
-        return " ".join(f"{i:.1f},{j:.1f}" for i, j in zip(place(x), down, strict=True))
-
-    def place(x: Any) -> Any:
-        return MARGIN + WIDTH * (x - start) / (end - start)
-
-    parts = []
-    if levels is not None:
-        at, width = place(levels[0]), place(levels[1]) - place(levels[0])
-        parts.append(
-            f'<rect x="{at:.1f}" y="0" width="{max(width, 1.0):.1f}" '
-            f'height="{HEIGHT}" fill="currentColor" fill-opacity="0.2"/>'
-        )
-    if spread is not None:
-        both = np.concatenate([x, x[::-1]])
-        band = points(both, np.concatenate([y - half, (y + half)[::-1]]))
-        parts.append(f'<polygon points="{band}" fill="#c0392b" fill-opacity="0.3"/>')
-    parts.append(
-        f'<polyline points="{points(x, y)}" fill="none" stroke="#c0392b" '
-        f'stroke-width="1.3"/><path d="M{MARGIN} 0V{HEIGHT}H{MARGIN + WIDTH}" '
-        'fill="none" stroke="currentColor"/>'
-    )
-    step = next((s for s in STEPS if (end - start) / s <= MOST_TICKS), STEPS[-1])
-    texts = [
-        (place(tick), HEIGHT + 14, "middle", f"{tick:g}")
-        for tick in step * np.arange(np.ceil(start / step), end / step)
-    ]
-    texts += [
-        (MARGIN - 4, 10, "end", f"{top:.3g}"),
-        (MARGIN - 4, HEIGHT, "end", "0"),
-        (MARGIN + WIDTH / 2, HEIGHT + 30, "middle", "energy, eV; DOS, states/eV"),
-    ]
-    parts += [
-        f'<text x="{i:.1f}" y="{j}" text-anchor="{anchor}">{text}</text>'
-        for i, j, anchor, text in texts
-    ]
-    size = MARGIN + WIDTH + 10, HEIGHT + MARGIN
-    return (
-        f'<svg viewBox="0 0 {size[0]} {size[1]}" style="max-width:{size[0]}px" '
-        f'font-size="11" fill="currentColor">{"".join(parts)}</svg>'
-    )
+    text = io.StringIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "dos"})
+        figure = Figure(figsize=(5.0, 2.2), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(x, y, color="#c0392b", lw=1.2, gid="dos")
+        axes.set(xlim=(x[0], x[-1]), xlabel="energy, eV", ylabel="DOS, states/eV")
+        if spread is not None:
+            half = np.interp(x, energies, spread)
+            band = axes.fill_between(x, y - half, y + half, color="#c0392b", lw=0)
+            band.set(alpha=0.3, gid="spread")
+        axes.set_ylim(0.0)
+        if levels is not None:
+            axes.axvspan(*levels, color="black", alpha=0.2, gid="levels")
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue().replace("#000000", "currentColor")
+    return svg[svg.index("<svg") :].replace("<svg", '<svg fill="currentColor"', 1)

@@ -101,10 +101,7 @@ def follow(
         return None
     log = next((h for h in handlers if isinstance(h, TrainingLog)), TrainingLog())
     # in front of those who write down what they are given
-    for handler in handlers:
-        logger.removeHandler(handler)
-    for handler in [log, *others]:
-        logger.addHandler(handler)
+    logger.handlers[:] = [log, *others]
     sums = EpochTerms(target, names, grid_spacing, extra_targets)
     log.follow(sums)
     return sums
