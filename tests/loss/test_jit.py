@@ -8,14 +8,12 @@ import resource
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 from helpers.prepare import wait_for
 
 from metatrain_dos.loss import cpu
@@ -98,25 +96,6 @@ def test_numba_that_cannot_compile(folder):
     with pytest.warns(RuntimeWarning, match="compiled loss cannot be used .*eval") as w:
         assert not jit.load_or_compile(make_run(unknown_to_numba)[0])
     assert len(w) == 1
-
-
-def test_others_wait_for_the_one_that_compiles(folder):
-    run, results, _ = make_run()
-    with FileLock(folder / "lock"):
-        thread = threading.Thread(target=jit.load_or_compile, args=(run,))
-        thread.start()
-        thread.join(1.0)
-        assert thread.is_alive() and not code(folder)
-    thread.join(60)
-    assert results == [[2.0, 2.0, 2.0]]
-
-
-def test_nobody_waits_for_ever(folder, monkeypatch):
-    monkeypatch.setattr(jit, "PATIENCE", 0.1)
-    run, results, _ = make_run()
-    with FileLock(folder / "lock"):
-        assert jit.load_or_compile(run)
-    assert results == [[2.0, 2.0, 2.0]]
 
 
 def test_folder_depends_on_every_source(tmp_path, monkeypatch):

@@ -91,7 +91,7 @@ def test_no_circles():
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("loss.")])
 def test_the_loss_stands_alone(module):
     outside = {name.split(".")[0] for name in imports(module) if name[0] != "."}
-    known = {"torch", "numpy", "numba", "pydantic", "filelock"}
+    known = {"torch", "numpy", "numba", "pydantic"}
     assert outside - sys.stdlib_module_names <= known
 
 

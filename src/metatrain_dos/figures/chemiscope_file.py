@@ -24,11 +24,7 @@ DECIMALS = 4
 
 
 def refuse_chemiscope_file(path: Path) -> None:
-    """
-    Refuse a file that cannot be written later.
-
-    :raises ValueError: if its ending is wrong, or chemiscope is not installed
-    """
+    """Refuse a file with a wrong ending, or any file without chemiscope."""
     if not path.name.endswith(ENDINGS):
         raise ValueError(
             f"chemiscope: expected a file that ends in {' or '.join(ENDINGS)}, got "

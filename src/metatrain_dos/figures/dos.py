@@ -31,7 +31,6 @@ def plot_predicted_and_computed(
     :param zeros: energy of the highest occupied state of each structure, eV, or
         ``None``; energies are relative to it where it is known
     :param columns: number of panels in a row
-    :return: the figure
     """
     figure, panels = make_panels(titles, columns)
     for i, panel in enumerate(panels):
@@ -66,7 +65,6 @@ def plot_structure(
     :param zero: energy of the highest occupied state, eV, or ``None``; energies are
         relative to it if it is known
     :param levels: predicted and computed levels, drawn as Fermi level or gap
-    :return: the figure
     """
     if zero is None and levels is not None:
         zero = levels.computed.highest_occupied

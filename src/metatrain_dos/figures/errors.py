@@ -31,7 +31,6 @@ def plot_errors(
     :param materials: number of the material, ``(structures,)``
     :param names: name of each material
     :param label: axis label, with the unit
-    :return: the figure
     """
     known = np.flatnonzero(~np.isnan(errors))
     in_order = errors[known[np.lexsort((errors[known], materials[known]))]]
@@ -62,7 +61,6 @@ def plot_shifts(shifts: np.ndarray, longest: float) -> Figure:
 
     :param shifts: shift of each structure, ``(structures,)``, eV; NaN is left out
     :param longest: largest possible shift, eV
-    :return: the figure
     """
     figure, axes = _panel(2.4, "shift, eV", "structures")
     known = shifts[~np.isnan(shifts)]
@@ -79,7 +77,6 @@ def plot_pairs(x: np.ndarray, y: np.ndarray, x_label: str, y_label: str) -> Figu
     :param y: the other one
     :param x_label: axis label, with the unit
     :param y_label: axis label, with the unit
-    :return: the figure
     """
     figure, axes = _panel(3.6, x_label, y_label)
     known = ~np.isnan(x) & ~np.isnan(y)

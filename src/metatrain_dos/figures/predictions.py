@@ -41,7 +41,6 @@ def plot_predictions(
     :param zero: zero of the energies, for the label of the axis
     :param total: number of structures, if there are more than are drawn
     :param columns: number of panels in a row
-    :return: the figure
     """
     number = len(predictions)
     figure, panels = make_panels(titles, min(columns, number))
@@ -57,11 +56,7 @@ def plot_predictions(
 
 
 def refuse_figure(path: Path) -> None:
-    """
-    Refuse a file that cannot be drawn.
-
-    :raises ValueError: if the file has another ending than :data:`ENDINGS`
-    """
+    """Refuse a file with another ending than :data:`ENDINGS`."""
     if path.suffix not in ENDINGS:
         raise ValueError(
             f"figure: expected a file that ends in {', '.join(ENDINGS)}, got "

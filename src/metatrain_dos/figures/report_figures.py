@@ -46,47 +46,38 @@ def draw(
     """Draw all figures of a report, write each to a file, and sort them by heading."""
     names, materials = np.unique(table.materials, return_inverse=True)
     longest = axis.extra_targets * axis.grid.spacing
-    figures = {
-        "": [
-            _page_figure(
-                folder / "errors-by-material.svg",
-                plot_errors(
-                    100 * table["relative_rmse"],
-                    materials,
-                    list(names),
-                    "RMSE, % of the size of the computed DOS",
-                ),
-                "Errors of each material.",
-                " Red: their median.",
-            ),
-            _page_figure(
-                folder / "shifts.svg",
-                plot_shifts(table["shift"], longest),
-                "Shifts of computed DOS along their predictions,",
-                f" of at most {longest:g} eV. The zero is arbitrary. A peak at either "
-                "end means that a larger extra_targets may fit better.",
-            ),
-        ]
-    }
+    relative = 100 * table["relative_rmse"]
+    label = "RMSE, % of the size of the computed DOS"
+    drawn = [
+        (
+            "errors-by-material",
+            plot_errors(relative, materials, list(names), label),
+            "Errors of each material.",
+            " Red: their median.",
+        ),
+        (
+            "shifts",
+            plot_shifts(table["shift"], longest),
+            "Shifts of computed DOS along their predictions,",
+            f" of at most {longest:g} eV. The zero is arbitrary. A peak at either "
+            "end means that a larger extra_targets may fit better.",
+        ),
+    ]
     if earlier:
-        figures[""].append(
-            _page_figure(
-                folder / "compared.svg",
-                plot_pairs(
-                    100 * earlier.before("relative_rmse"),
-                    100 * table["relative_rmse"],
-                    "earlier RMSE, %",
-                    "this RMSE, %",
-                ),
+        before = 100 * earlier.before("relative_rmse")
+        drawn.append(
+            (
+                "compared",
+                plot_pairs(before, relative, "earlier RMSE, %", "this RMSE, %"),
                 "Errors of both models,",
                 " as a fraction of the size of the computed DOS. Below the line, this "
                 "model is better.",
             )
         )
     if not np.isnan(table["spread_per_atom"]).all():
-        figures[""].append(
-            _page_figure(
-                folder / "spread.svg",
+        drawn.append(
+            (
+                "spread",
                 plot_pairs(
                     table["spread_per_atom"],
                     table["rmse_per_atom"],
@@ -97,6 +88,12 @@ def draw(
                 " On the line, the spread is as large as the error.",
             )
         )
+    figures = {
+        "": [
+            _page_figure(folder / f"{name}.svg", figure, title, caption)
+            for name, figure, title, caption in drawn
+        ]
+    }
     for rank, selected in ranks.items():
         figures[HEADINGS[rank]] = [
             _draw_row(folder / f"{rank.replace(' ', '-')}-{i}.svg", table, axis, each)

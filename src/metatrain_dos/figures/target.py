@@ -22,7 +22,6 @@ def plot_target(
         ``(atoms, columns)``, and mask, bool, of the same shape
     :param title: title of the figure
     :param fermi_level: Fermi level on the same axis, eV
-    :return: the figure
     """
     figure = Figure(figsize=(6.4, 2.6 * len(targets)), layout="constrained")
     panels = figure.subplots(len(targets), sharex=True, squeeze=False)[:, 0]

@@ -37,7 +37,6 @@ def plot_trusted_ranges(
     :param names: name of each material
     :param fermi_levels: Fermi level, NaN if unknown, ``(structures,)``, eV
     :param grid: energy grid of the data set, whose ends are marked
-    :return: the figure
     """
     # By name, and by their end within a material, so that neighbours are alike.
     rank = np.argsort(np.argsort(np.array(names)))

@@ -209,8 +209,6 @@ def halve_ends_(values: Tensor) -> Tensor:
     Weigh integrands for the trapezoidal rule of unit spacing, in place.
 
     The rule halves the first and the last value; a single value spans no interval.
-
-    :return: ``values``
     """
     points = values.shape[-1]
     if points < 2:

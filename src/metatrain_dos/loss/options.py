@@ -132,12 +132,7 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def is_masked_dos(loss_type: Any) -> bool:
-    """
-    Tell whether a loss is ``masked_dos``, under either of its keys.
-
-    :param loss_type: ``type`` of a section ``loss``
-    :return: whether it is ours
-    """
+    """Tell whether ``type`` of a section ``loss`` is ours, under either of its keys."""
     return isinstance(loss_type, str) and loss_type in LOSS_TYPES
 
 

@@ -173,13 +173,7 @@ class Term:
     meaning: str
 
     def weight(self, weights: Mapping[str, float]) -> float:
-        """
-        Look up the weight of this term.
-
-        :param weights: weights by the name of their option; a term that is not among
-            them has no weight
-        :return: its weight
-        """
+        """Look up the weight of this term, by the name of its option; 0 without one."""
         return 1.0 if self.option is None else weights.get(self.option, 0.0)
 
 

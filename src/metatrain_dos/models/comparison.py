@@ -19,13 +19,7 @@ from .model import DEFAULT_BATCH_SIZE, DOSModel, check_batch_size
 
 
 class RowId(NamedTuple):
-    """
-    Identify a row of an error table.
-
-    :param data: name of the data set
-    :param structure: position of the structure in it
-    :param atom: position of the atom in the structure; ``None`` for all of its atoms
-    """
+    """Data set of a row, its structure, and its atom; ``None`` for all of its atoms."""
 
     data: str
     structure: int

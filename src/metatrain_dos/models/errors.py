@@ -47,12 +47,7 @@ class AlignedDOS:
     terms: dict[str, np.ndarray]
 
     def sample(self, number: int) -> "AlignedDOS":
-        """
-        Take one sample.
-
-        :param number: its position
-        :return: a copy with that sample only, whose axis stays
-        """
+        """Copy one sample; its axis stays."""
         return AlignedDOS(
             predictions=self.predictions[[number]],
             targets=self.targets[[number]],

@@ -1,9 +1,10 @@
 r"""
 Integrate a density of states.
 
-A DOS :math:`D` is linear between its points and zero in front of the first one. Its
-integral :math:`N(E)`, the number of states below an energy, is then the trapezoidal sum
-at the points and a parabola in between.
+A DOS :math:`D`, in an array, a tensor, or a TensorMap of one block, is linear between
+its points and zero in front of the first one. Its integral :math:`N(E)`, the number of
+states below an energy, is then the trapezoidal sum at the points and a parabola in
+between.
 """
 
 from collections.abc import Iterator
@@ -129,8 +130,7 @@ def cumulative_dos(dos: Any, energies: Any) -> np.ndarray:
     """
     Integrate a DOS up to each of its points, with the trapezoidal rule.
 
-    :param dos: density of states, ``(..., points)``, states/eV; an array, a tensor, or
-        a TensorMap of one block
+    :param dos: density of states, ``(..., points)``, states/eV
     :param energies: energy of each point, ``(points,)``, eV
     :return: number of states below each point, ``(..., points)``
     :raises ValueError: if shapes do not fit, energies do not increase, or a number is
@@ -160,8 +160,7 @@ def states_below(dos: Any, energies: Any, energy: Any) -> np.ndarray:
     """
     Count the states below an energy.
 
-    :param dos: density of states, ``(..., points)``, states/eV; an array, a tensor, or
-        a TensorMap of one block
+    :param dos: density of states, ``(..., points)``, states/eV
     :param energies: energy of each point, ``(points,)``, eV
     :param energy: upper end of the integral, one for all or ``(...)``, eV
     :return: number of states, ``(...)``

@@ -2,7 +2,8 @@ r"""
 Read electron count, Fermi level and gap off a density of states.
 
 Below, :math:`N(E)` is the number of states below an energy, as
-:func:`states_below` counts them.
+:func:`states_below` counts them. A DOS may be an array, a tensor, or a TensorMap of one
+block.
 """
 
 from dataclasses import dataclass
@@ -77,8 +78,7 @@ def fermi_level(
     do, its middle. Above zero temperature it is the chemical potential: the level at
     which states that are occupied with the Fermi function hold the electrons.
 
-    :param dos: density of states, ``(..., points)``, states/eV; an array, a tensor, or
-        a TensorMap of one block
+    :param dos: density of states, ``(..., points)``, states/eV
     :param energies: energy of each point, ``(points,)``, eV
     :param electrons: number of electrons, one for all or ``(...)``
     :param temperature: of the electrons, K
@@ -128,8 +128,7 @@ def band_edges(
     the tails of both sides overlap above the threshold, in solids up to about twice the
     smearing, with noise four times.
 
-    :param dos: density of states, ``(..., points)``, states/eV; an array, a tensor, or
-        a TensorMap of one block
+    :param dos: density of states, ``(..., points)``, states/eV
     :param energies: energy of each point, ``(points,)``, eV
     :param electrons: number of electrons, one for all or ``(...)``
     :param smearing: standard deviation of the Gaussians in the DOS, eV; edges are not

@@ -92,7 +92,6 @@ class DOSModel:
         :param device: as in the class
         :param extensions: folder of compiled extensions of an exported model;
             ``extensions`` next to it unless given, if that exists
-        :return: the model
         :raises ValueError: if the file is no model, or as in the class
         """
         path = Path(path)

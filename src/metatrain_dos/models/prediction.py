@@ -107,12 +107,7 @@ class PredictedDOS:
 
 
 def unit_of(name: str) -> str:
-    """
-    Find the unit of a number of a prediction.
-
-    :param name: its name, with any of the endings of :class:`PredictedDOS`
-    :return: its unit, empty for a count
-    """
+    """Find the unit of a number of :class:`PredictedDOS`; empty for a count."""
     for pattern, unit in UNITS.items():
         if re.match(pattern, name):
             return unit

@@ -12,10 +12,11 @@ where the chemical potential :math:`\mu` holds the electrons,
 - Sommerfeld coefficient :math:`\gamma = \pi^2 k^2 D(E_F) / 3`, the limit of
   :math:`C / T` at low temperature.
 
-The DOS is that of all spins, in states/eV, and does not change with temperature. All
-numbers are for the structure of the DOS: for the cell, not per atom. Energies are in eV
-and relative to the zero of the given axis; :math:`S` and :math:`C` are in eV/K: 1 eV/K
-is 96485.3 J/(mol K) and 11604.5 Boltzmann constants.
+The DOS is that of all spins, in states/eV, and does not change with temperature; it may
+be an array, a tensor, or a TensorMap of one block. All numbers are for the structure of
+the DOS: for the cell, not per atom. Energies are in eV and relative to the zero of the
+given axis; :math:`S` and :math:`C` are in eV/K: 1 eV/K is 96485.3 J/(mol K) and 11604.5
+Boltzmann constants.
 
 A smeared DOS is good for temperatures of its smearing and above. At lower ones, it is
 the DOS at the Fermi level that is smeared, and states of both sides of a gap reach
@@ -84,8 +85,7 @@ def thermal_properties(
     """
     Compute the electronic thermodynamics of a DOS.
 
-    :param dos: density of states, ``(..., points)``, states/eV; an array, a tensor, or
-        a TensorMap of one block
+    :param dos: density of states, ``(..., points)``, states/eV
     :param energies: energy of each point, ``(points,)``, eV
     :param electrons: number of electrons, one for all or ``(...)``
     :param temperature: temperature of the electrons, K

@@ -24,13 +24,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
-
 from ...utils.text import shorten
 
-
-# Seconds to wait for another process that compiles the same; it takes up to 20.
-PATIENCE = 60
 
 SWITCH = "METATRAIN_DOS_COMPILE"
 """Variable that is ``now`` to compile in the process that needs the result."""
@@ -186,21 +181,14 @@ def compile_for_others(run: Callable[[], object]) -> None:
 
 
 def _compile(run: Callable[[], object]) -> None:
-    """Compile, or wait for another process to do so and load its result."""
+    """Compile; several processes may, because numba replaces files as a whole."""
     folder.mkdir(parents=True, exist_ok=True)
     logging.getLogger(__name__).info(
         "Compiling the loss masked_dos for this processor; this takes some seconds, "
         "once: the result is kept in %s",
         folder,
     )
-    lock = FileLock(folder / "lock")
-    # Not every file system has locks. Two may compile, because files are replaced.
-    with suppress(Timeout, OSError, NotImplementedError):
-        lock.acquire(timeout=PATIENCE)
-    try:
-        run()
-    finally:
-        lock.release()
+    run()
 
 
 class _NotOnDiskError(Exception):
