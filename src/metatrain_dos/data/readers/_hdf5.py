@@ -33,9 +33,9 @@ def read_hdf5(
     with warnings.catch_warnings(), open_seekable(path) as stream:
         warnings.simplefilter("ignore")  # of attributes that nobody asked for
         size = stream.seek(0, os.SEEK_END)
-        file = pyfive.File(stream)
-        present = [name for name in optional if name in file]
         try:
+            file = pyfive.File(stream)
+            present = [name for name in optional if name in file]
             return {name: _array(file, name, size) for name in (*names, *present)}
         except MemoryError as error:  # far more than any such file has
             raise ValueError("damaged") from error
