@@ -102,9 +102,8 @@ def masked_dos(
     factor = loss_of_structure(
         total, targets, mask, per_structure, grid_spacing=grid_spacing
     )
-    if per_structure == "square":
+    if isinstance(factor, float):  # 1, of the square
         return Found(total, found.detach(), shift)
-    assert isinstance(factor, Tensor)  # it is 1 for "square" only
     return Found(total * factor, (found * factor[:, None]).detach(), shift)
 
 
