@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -80,17 +81,16 @@ class TorchCompiledMaskedDOSLoss(MaskedDOSLoss):
 
 
 def tensor_map(values):
-    return TensorMap(
-        Labels.single(),
-        [
-            TensorBlock(
-                values=values,
-                samples=Labels.range("system", len(values)),
-                components=[],
-                properties=Labels.range("dos", values.shape[-1]),
-            )
-        ],
-    )
+    key, samples, properties = labels(*values.shape, values.device)
+    block = TensorBlock(values, samples, components=[], properties=properties)
+    return TensorMap(key, [block])
+
+
+@cache
+def labels(structures, points, device):
+    """Make labels once, as a model does, on the device of the values."""
+    found = Labels.single(), Labels.range("system", structures)
+    return [each.to(device) for each in (*found, Labels.range("dos", points))]
 
 
 class Case:
