@@ -19,6 +19,7 @@ from ..data.defaults import (
     TRUST_MARGIN,
 )
 from ..data.prepare import training_cost
+from ..data.prepare.align import align
 from ..data.prepare.find import find_sources, with_projections
 from ..data.prepare.grouping import FAMILY, NONE, split_structures
 from ..data.prepare.index import Index
@@ -132,6 +133,8 @@ def prepare(options: PrepareOptions) -> Report:
                 options={key: each for key, each in given.items() if each is not None},
                 strict=options.strict,
             )
+            if (like.reference if like else options.reference) in (None, "neutral"):
+                align(index, cache, workers, smearing)
             spec = like or _choose_spec(options, index, smearing)
             best = index.best_of_equal()
             used = index.usable(spec)

@@ -24,8 +24,8 @@ REFERENCES = {
     "fermi": "the Fermi level is zero",
     "vbm": "the highest state that is not above the Fermi level is zero",
     "neutral": "the level up to which the smeared states hold the electrons, in the "
-    "middle of a gap, is zero; the Fermi level if the electrons are not known, and as "
-    "raw if neither is",
+    "middle of a gap, is zero; the Fermi level if the electrons are not known; if "
+    "neither is known, the DOS of one composition agree",
 }
 """Zeros that the energies of a data set can have."""
 

@@ -1,6 +1,7 @@
 """An index of all calculations: a few numbers of each, and the problems of some."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,6 +91,25 @@ class Index:
         row = self.rows[structure]
         return self.sources[row["record"]], int(row["number"])
 
+    @cached_property
+    def aligned(self) -> np.ndarray:
+        """
+        Zeros of structures without a level, to be filled in, ``(structures,)``, eV.
+
+        NaN where a structure has a level, or nothing to be aligned with.
+        """
+        return np.full(len(self.rows), np.nan)
+
+    def known_levels(self) -> np.ndarray:
+        """
+        Look up the neutral level of each structure, or else its Fermi level.
+
+        :return: energy for each structure, ``(structures,)``, eV; NaN if neither is
+            known
+        """
+        neutral, fermi = self.rows["neutral"], self.rows["fermi"]
+        return np.where(np.isnan(neutral), fermi, neutral)
+
     def zeros(self, reference: str) -> np.ndarray:
         """
         Find the energy that becomes zero.
@@ -102,8 +122,8 @@ class Index:
         if reference == "raw":
             return np.zeros(len(rows))
         if reference == "neutral":
-            known = np.where(np.isnan(rows["neutral"]), rows["fermi"], rows["neutral"])
-            return np.nan_to_num(known)
+            known = self.known_levels()
+            return np.nan_to_num(np.where(np.isnan(known), self.aligned, known))
         return rows["fermi" if reference == "fermi" else "occupied"]
 
     def spec(

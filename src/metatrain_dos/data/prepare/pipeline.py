@@ -15,6 +15,7 @@ from ...utils.files import BUFFER
 from ...utils.progress import progress
 from ..dataset import INFO_KEYS, SPLITS, training_frame, write_options
 from ..defaults import SOURCES_FILE
+from ..mutual_alignment import counted_from
 from ..recipe import Architecture, Recipe, choose_recipe
 from ..target_spec import TargetSpec
 from ..writers import DATASET_FORMATS
@@ -143,7 +144,8 @@ def write_splits(
     }
     encode = partial(_encode, cache=cache, spec=spec, format=format, keys=keys)
     chosen = np.flatnonzero(split_of >= 0)
-    places = _places(index, chosen, split_of, folder / SOURCES_FILE)
+    moved = np.nan_to_num(index.aligned) * (spec.reference == "neutral")
+    places = _places(index, chosen, split_of, moved, folder / SOURCES_FILE)
     batches = _batches(places, STRUCTURES_AT_A_TIME)
     with progress("write", "structure", total=len(chosen)) as bar:
         for groups in ordered_map(encode, batches, workers):
@@ -213,18 +215,23 @@ class Place(NamedTuple):
     record: str
     offset: int
     source: str
+    moved: float
 
 
 def _places(
-    index: Index, chosen: np.ndarray, split_of: np.ndarray, table: Path
+    index: Index,
+    chosen: np.ndarray,
+    split_of: np.ndarray,
+    moved: np.ndarray,
+    table: Path,
 ) -> Iterator[Place]:
     """Number the structures of each split, and list their sources in a table."""
     numbers = [0] * len(SPLITS)
     with table.open("w", encoding="utf-8", newline="") as stream:
         lines = csv.writer(stream)
         lines.writerow(["split", "index", "source", "number", "kpoint_error"])
-        rows = index.rows[chosen]
-        for split, row in zip(split_of[chosen].tolist(), rows, strict=True):
+        columns = split_of[chosen].tolist(), index.rows[chosen], moved[chosen].tolist()
+        for split, row, zero in zip(*columns, strict=True):
             record, number = int(row["record"]), int(row["number"])
             source = index.sources[record]
             source = source.encode("utf-8", "backslashreplace").decode()
@@ -237,6 +244,7 @@ def _places(
                 index.records[record],
                 int(row["offset"]),
                 f"{source}@{number}",
+                zero,
             )
             numbers[split] += 1
 
@@ -253,7 +261,8 @@ def _encode(
     for record, some in groupby(places, lambda place: place.record):
         with (cache / record).open("rb", BUFFER) as file:
             for place in some:
-                frame = training_frame(load(file, place.offset), spec)
+                calculation = counted_from(load(file, place.offset), place.moved)
+                frame = training_frame(calculation, spec)
                 # A structure from another data set keeps its first source.
                 frame.info.setdefault("source", place.source)
                 groups.setdefault(place.split, [place.number]).append(frame)

@@ -116,6 +116,7 @@ class Report:
             "trusted_below_fermi_level": int((trusted[used] < fermi[used]).sum()),
             "without_neutral_level": int(unknown.sum()),
             "without_any_level": int((unknown & np.isnan(rows["fermi"])).sum()),
+            "aligned": int((unknown & ~np.isnan(self.index.aligned)).sum()),
             "electrons": {
                 "tolerance": self.tolerance,
                 "checked": int((~np.isnan(missing[used])).sum()),

@@ -123,7 +123,8 @@ def _warnings(report: Report) -> Iterator[str]:
     if summary["without_any_level"]:
         yield (
             f"warning: {summary['without_any_level']} of them have no Fermi level "
-            "either; their zero is that of the code, and the loss aligns them"
+            f"either; {summary['aligned']} are moved to where the DOS of their "
+            "composition agree, the others have the zero of the code"
         )
     if summary["projections"] and summary["projections"]["mostly_elsewhere"]:
         yield (
