@@ -136,10 +136,14 @@ class TestNumbers:
         calculations = list(read_extxyz(STRUCTURES))[::14][13:]
         splits = {"test_set": calculations}
         options = write_dataset(tmp_path, splits, trained[2], format=kind)
+        sources = [f"test_set,{i},made.out,{i}\n" for i in range(len(calculations))]
+        table = "".join(["split,index,source,number\n", *sources])
+        (tmp_path / "sources.csv").write_text(table)
         _, expected = run(test_set)
         for data in (options, next(tmp_path.glob("test*"))):
             _, rows = run(data)
             assert_same_numbers(rows, expected)
+            assert [row["source"] for row in rows[:2]] == ["made.out@0", "made.out@1"]
 
     def test_the_test_set_of_a_folder(self, trained, run, test_set):
         _, rows = run(trained[0])

@@ -71,4 +71,4 @@ def test_sources(memmap):
     table = "split,index,source,number\ntest_set,1,b.out,0\nother_set,0,a.out,0\n"
     (memmap.parent / "sources.csv").write_text(table)
     data = memmap.rename(memmap.parent / "test")
-    assert [sample.source for sample in read(data)] == [None, "b.out"]
+    assert [sample.source for sample in read(data)] == [None, "b.out@0"]

@@ -93,7 +93,8 @@ def samples(section: Section, target: str) -> Iterator[Sample]:
                 # `prepare` writes NaN for a mask that is false, in the padding, too.
                 mask_array = ~np.isnan(arrays[0])
             origin = sources.get(index, {})
-            source = atoms.info.get("source", origin.get("source"))
+            listed = "{source}@{number}".format(**origin) if origin else None
+            source = atoms.info.get("source", listed)
             error = float(origin.get("kpoint_error") or np.nan)
             yield Sample(index, atoms, arrays[0], mask_array, source, error)
 

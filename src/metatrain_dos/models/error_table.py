@@ -63,7 +63,7 @@ class ErrorTable:
         found["loss"] = self._losses(batch, terms)
         self.row_ids += batch.row_ids
         self.materials += [material(sample.atoms) for sample in batch.samples]
-        self.sources += [sample.atoms.info.get("source") for sample in batch.samples]
+        self.sources += [sample.source for sample in batch.samples]
         self._sums.add(aligned, atoms)
         self._atoms.append(atoms)
         for name, values in found.items():
