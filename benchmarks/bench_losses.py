@@ -15,7 +15,8 @@ chooses nothing, are what the tables show.
 A row is one training run: one line of ``benchmarks/results/losses.csv``. A suite is a
 list of rows; those that are in the file are not trained again. The data are those of
 ``examples/data``. Energies are counted from the neutral level unless ``--zero`` says
-otherwise; ``moved`` moves each structure from there by a constant of up to 4 eV, and
+otherwise; ``moved`` moves each structure from there by a constant of up to 4 eV,
+``aligned`` then moves the structures of each composition to where they agree, and
 ``lowest`` counts from the lowest state.
 """
 
@@ -38,6 +39,8 @@ from omegaconf import OmegaConf
 
 from metatrain_dos.data.calculation import Calculation
 from metatrain_dos.data.dataset import SPLITS, TARGET, TargetSpec, write_dataset
+from metatrain_dos.data.gridded_dos import AnyCalculation
+from metatrain_dos.data.mutual_alignment import counted_from, mutual_zeros
 from metatrain_dos.data.readers import read_extxyz
 from metatrain_dos.data.references import reference_energy
 from metatrain_dos.models.errors import align
@@ -50,6 +53,7 @@ DATA = HERE.parent / "examples" / "data" / "structures.xyz.xz"
 RESULTS = HERE / "results" / "losses.csv"
 OUTPUT = HERE.parent / "bench" / "losses"
 LARGEST_MOVE = 4.0  # eV
+FROM_TARGETS = ("moved", "aligned", "together", "lowest")
 
 PET = {
     "cutoff": 4.5,
@@ -81,8 +85,22 @@ NETWORKS = {
     "soap128-large": ("soap_bpnn", soap_bpnn(128, max_angular=6, max_radial=6)),
     "soap128-near": ("soap_bpnn", soap_bpnn(128, cutoff={"radius": 4.0})),
     "soap128-far": ("soap_bpnn", soap_bpnn(128, cutoff={"radius": 6.5})),
+    "soap128-wide": (
+        "soap_bpnn",
+        soap_bpnn(128, max_angular=6, max_radial=6, cutoff={"radius": 6.5}),
+    ),
+    "soap128-deep": (
+        "soap_bpnn",
+        soap_bpnn(128)
+        | {"bpnn": {"num_neurons_per_layer": 128, "num_hidden_layers": 3}},
+    ),
+    "soap128-plain": (
+        "soap_bpnn",
+        soap_bpnn(128) | {"bpnn": {"num_neurons_per_layer": 128, "layernorm": False}},
+    ),
     "soap-legacy": ("soap_bpnn", soap_bpnn(16, True, max_angular=2, max_radial=2)),
     "pet": ("pet", PET),
+    "pet-full": ("pet", {}),  # metatrain's defaults
 }
 
 LOSSES = {
@@ -90,6 +108,11 @@ LOSSES = {
     "masked_dos": {"type": "masked_dos", "per_structure": "relative_root"},
     "root": {"type": "masked_dos", "per_structure": "root"},
     "square": {"type": "masked_dos", "per_structure": "square"},
+    "no_gradient": {
+        "type": "masked_dos",
+        "per_structure": "relative_root",
+        "grad_weight": 0.0,
+    },
     # metatrain's, which asks for the weights of all terms and takes a spacing of 0.05
     "shift_agnostic_mse": {"type": "shift_agnostic_mse", "grad_penalty_weight": 1e-4},
     "mse": {"type": "mse"},
@@ -105,7 +128,8 @@ class Row:
     :param loss: one of :data:`LOSSES`
     :param weight: ``weight`` of the loss
     :param rate: learning rate
-    :param zero: zero of the energies: a reference of ``mtt-dos prepare``, or ``moved``
+    :param zero: zero of the energies: a reference of ``mtt-dos prepare``, or
+        ``moved``, ``aligned`` or ``lowest``
     :param split: ``structure`` (three of five of each material for training) or
         ``material0``, ``material1``, ... (materials that are not in training)
     :param share: share of the training structures
@@ -156,7 +180,7 @@ def calculations() -> tuple[Calculation, ...]:
     return tuple(read_extxyz(DATA))
 
 
-def moved() -> list[Calculation]:
+def moved() -> list[AnyCalculation]:
     """Count energies from the neutral level, moved by a constant for each structure."""
     moves = np.random.default_rng(2026).uniform(-1, 1, len(calculations()))
     return [
@@ -165,11 +189,16 @@ def moved() -> list[Calculation]:
     ]
 
 
-def counted_from(calculation: Calculation, zero: float) -> Calculation:
-    """Count the energies of a calculation from another zero, eV."""
-    return replace(
-        calculation, eigenvalues=calculation.eigenvalues - zero, fermi_level=None
-    )
+def aligned(found: list[AnyCalculation]) -> list[AnyCalculation]:
+    """Move structures to where the DOS of the first of their composition agrees."""
+    names = [each.atoms.get_chemical_formula(empirical=True) for each in found]
+    for name in set(names):
+        members = [i for i, other in enumerate(names) if other == name]
+        some = [found[i] for i in members]
+        zeros = mutual_zeros(some, [np.nan] * len(some), Row().smearing)
+        for i, each, zero in zip(members, some, zeros, strict=True):
+            found[i] = counted_from(each, zero)
+    return found
 
 
 def parts(split: str, share: float) -> dict[str, np.ndarray]:
@@ -224,9 +253,15 @@ def write(row: Row) -> Path:
     )
     if folder.exists():
         return folder
-    found: Sequence[Calculation] = calculations()
+    found: Sequence[AnyCalculation] = calculations()
     if row.zero == "moved":
         found = moved()
+    elif row.zero == "aligned":
+        found = aligned(moved())
+    elif row.zero == "together":
+        found = aligned(
+            [counted_from(each, reference_energy(each, "neutral")) for each in found]
+        )
     elif row.zero == "lowest":
         found = [counted_from(each, each.lowest) for each in found]
     spec = TargetSpec.covering(
@@ -234,7 +269,7 @@ def write(row: Row) -> Path:
         spacing=row.spacing,
         smearing=row.smearing,
         trust_margin=3 * row.smearing,
-        reference="raw" if row.zero in ("moved", "lowest") else row.zero,
+        reference="raw" if row.zero in FROM_TARGETS else row.zero,
         extra_targets=padding,
     )
     chosen = parts(row.split, row.share)
@@ -426,67 +461,121 @@ EQUAL_TIME = 30
 
 def headline() -> Iterator[Row]:
     """Compare losses where zeros agree, and where they do not."""
-    for seed in range(3):
-        for zero in ("neutral", "moved"):
+    for seed in range(5):
+        for zero in ("neutral", "moved", "aligned"):
             for loss in RIVALS:
-                yield Row(loss=loss, zero=zero, seed=seed)
+                if seed < 3 or loss == "masked_dos" or zero == "neutral":
+                    yield Row(loss=loss, zero=zero, seed=seed)
+    for seed in range(3):
+        yield replace(SHIFT_AGNOSTIC, int_weight=0.0, rate=1e-3, seed=seed)
+    yield replace(SHIFT_AGNOSTIC, int_weight=0.0, rate=1e-3, zero="aligned")
     yield replace(SHIFT_AGNOSTIC, int_weight=2.0)
-    yield replace(SHIFT_AGNOSTIC, int_weight=0.0, rate=1e-3)
-    yield Row(loss="mse", zero="moved", rate=1e-3)
+    for zero in ("moved", "aligned"):
+        yield Row(loss="mse", zero=zero, rate=1e-3)
 
 
 def rates() -> Iterator[Row]:
-    """Give each loss several learning rates, and one a weight."""
+    """Give each loss several learning rates, and one several weights."""
     for loss in RIVALS:
-        for rate in (1e-3, 1e-2):
-            yield Row(loss=loss, rate=rate)
-    yield Row(loss="mse", weight=200.0)
+        yield Row(loss=loss, rate=1e-2)
+        for seed in range(3):
+            yield Row(loss=loss, rate=1e-3, seed=seed)
+    for weight in (10.0, 200.0):
+        yield Row(loss="mse", weight=weight)
 
 
 def zeros() -> Iterator[Row]:
     """Count energies from several zeros."""
-    for zero in ("raw", "fermi"):
-        for loss in RIVALS:
-            yield Row(loss=loss, zero=zero)
-
-
-def half() -> Iterator[Row]:
-    """Train on half of the structures."""
+    for seed in range(3):
+        for zero in ("raw", "fermi", "together"):
+            for loss in RIVALS:
+                yield Row(loss=loss, zero=zero, seed=seed)
+    yield Row(zero="lowest")
+    for change in (
+        {"loss": "square"},
+        {"loss": "no_gradient"},
+        {"int_weight": 0.003},
+        {"int_weight": 0.0},
+        {"window": 2.0},
+        {"window": 0.0},
+    ):
+        yield Row(zero="together", **change)
     for seed in range(2):
         for loss in RIVALS:
-            yield Row(loss=loss, share=0.5, seed=seed)
+            yield Row(loss=loss, zero="together", epochs=250, seed=seed)
+
+
+def shares() -> Iterator[Row]:
+    """Train on a half and a quarter of the structures."""
+    for seed in range(3):
+        for loss in RIVALS:
+            for share in (0.5, 0.25):
+                yield Row(loss=loss, share=share, seed=seed)
+            yield Row(loss=loss, share=0.5, seed=seed, epochs=250)
+
+
+def lengths() -> Iterator[Row]:
+    """Train longer."""
+    for seed in range(3):
+        for loss in RIVALS:
+            for epochs in (250, 400):
+                yield Row(loss=loss, epochs=epochs, seed=seed)
+        yield Row(zero="moved", epochs=250, seed=seed)
+        yield Row(spacing=0.05, epochs=250, seed=seed)
+        yield Row(loss="mse", rate=1e-3, epochs=250, seed=seed)
+    for seed in range(2):
+        yield Row(rate=1e-3, epochs=250, seed=seed)
+        yield Row(int_weight=0.003, epochs=250, seed=seed)
+        yield Row(batch=16, epochs=500, seed=seed)
+        for network in ("soap256", "soap128-far", "soap128-deep"):
+            yield Row(network=network, epochs=250, seed=seed)
 
 
 def networks() -> Iterator[Row]:
-    """Compare networks, PET for the time that SOAP-BPNN takes."""
-    for network in ("soap64", "soap128", "soap256"):
+    """Compare networks, PET for the time that SOAP-BPNN takes, and on a GPU."""
+    for network in ("soap64", "soap256"):
         yield Row(network=network)
-    for kind in ("large", "near", "far"):
-        yield Row(network=f"soap128-{kind}")
+    for kind in ("large", "far", "wide", "deep", "plain"):
+        for seed in range(2):
+            yield Row(network=f"soap128-{kind}", seed=seed)
+    yield Row(network="soap128-near")
+    yield Row(network="soap64", loss="mse")
+    yield Row(network="soap64", zero="moved")
     yield Row(network="pet", epochs=EQUAL_TIME)
     yield Row(network="pet", epochs=EQUAL_TIME, loss="mse", weight=200.0)
+    for rate in (1e-3, 3e-4):
+        full = Row(network="pet-full", epochs=200, rate=rate)
+        yield full
+        yield replace(full, loss="mse", weight=200.0)
 
 
 def unseen() -> Iterator[Row]:
     """Predict materials that are not in the training set."""
+    for number in range(4):
+        for loss in RIVALS:
+            yield Row(split=f"material{number}", loss=loss)
     for number in range(2):
-        yield Row(split=f"material{number}")
         yield Row(split=f"material{number}", network="pet", epochs=EQUAL_TIME)
-        yield Row(split=f"material{number}", loss="mse")
 
 
 def options() -> Iterator[Row]:
     """Change one option of our loss, or of the training run, at a time."""
     yield Row(int_weight=0.03)
-    yield Row(loss="square")
+    yield Row(int_weight=0.03, epochs=250)
     yield Row(batch=4, epochs=50)
-    yield Row(spacing=0.05)
-    yield Row(epochs=250)
+    yield Row(window=2.0)
+    for seed in range(3):
+        yield Row(loss="square", seed=seed)
+    for seed in range(2):
+        yield Row(spacing=0.05, seed=seed)
+    for smearing, spacings in ((0.1, (0.05, 0.02)), (0.5, (0.25, 0.08))):
+        for spacing in spacings:
+            yield Row(smearing=smearing, spacing=spacing)
 
 
 SUITES = {
     each.__name__: each
-    for each in (headline, rates, zeros, half, networks, unseen, options)
+    for each in (headline, rates, zeros, shares, lengths, networks, unseen, options)
 }
 """Lists of rows; some rows are in several."""
 

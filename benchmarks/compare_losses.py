@@ -18,6 +18,7 @@ import numpy as np
 from bench_losses import (
     COLUMNS,
     ERRORS,
+    FROM_TARGETS,
     OUTPUT,
     RIVALS,
     Row,
@@ -35,7 +36,8 @@ from metatrain_dos.models.errors import align
 def settings(row: dict[str, Any], *names: str) -> tuple[Any, ...]:
     """Take some settings of a row; splits by material count as one."""
     values = {**row, "split": row["split"].rstrip("0123456789")}
-    values["zero"] = "moved" if row["zero"] == "moved" else "consistent"
+    if row["zero"] not in FROM_TARGETS:
+        values["zero"] = "consistent"
     return tuple(values[name] for name in names)
 
 
@@ -116,6 +118,7 @@ def committees(rows: list[dict[str, Any]]) -> None:
             Row(**{f.name: row[f.name] for f in fields(Row)}) for row in each["rows"]
         ]
         files = [OUTPUT / f"{label(row)}.npz" for row in members]
+        files = [file for file in files if file.exists()]
         if len(files) < 3 or each["split"] != "structure":
             continue
         os.chdir(write(members[0]))
@@ -191,21 +194,18 @@ def low_pass(rows: np.ndarray, row: Row) -> np.ndarray:
 FREEDOM = 8.0
 """How far members of a committee may slide along the first one, either way, eV."""
 
+USUAL = {"network": "soap128", "epochs": 100, "spacing": 0.15, "smearing": 0.3}
+USUAL |= {"split": "structure", "share": 1.0}
 DRAWN = {
-    "energy zeros agree": ("structure", "consistent", 1.0, "soap128", 100, 0.15, 0.3),
-    "energy zeros moved by up to 4 eV": (
-        *("structure", "moved", 1.0, "soap128", 100, 0.15, 0.3),
-    ),
-    "half of the structures": (
-        "structure",
-        "consistent",
-        0.5,
-        "soap128",
-        100,
-        0.15,
-        0.3,
-    ),
-    "unseen materials": ("material", "consistent", 1.0, "soap128", 100, 0.15, 0.3),
+    name: tuple({**USUAL, "zero": "consistent", **change}[key] for key in CONDITION)
+    for name, change in {
+        "zeros moved by up to 4 eV": {"zero": "moved"},
+        "the same, aligned by prepare": {"zero": "aligned"},
+        "zeros of one kind": {},
+        "the same, and aligned": {"zero": "together"},
+        "half of the structures": {"share": 0.5},
+        "unseen materials": {"split": "material"},
+    }.items()
 }
 """Conditions of the figure."""
 
@@ -220,7 +220,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     chosen = best(rows)
-    figure = Figure(figsize=(7.2, 3.0), layout="constrained")
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for panel, error in zip(panels, ("dos", "integrated"), strict=True):
         for place, condition in enumerate(DRAWN.values()):
