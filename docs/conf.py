@@ -54,7 +54,9 @@ viewcode_follow_imported_members = False
 # A reference to one of our names that is not on the site is a mistake. Types of other
 # projects are linked where `elsewhere.py` knows them.
 nitpicky = True
-nitpick_ignore_regex = [("py:class", r"(?!metatrain_dos).*|.*\.(Loss|Schema|LevelPair)")]
+nitpick_ignore_regex = [
+    ("py:class", r"(?!metatrain_dos).*|.*\.(Loss|Schema|LevelPair)")
+]
 
 # Show the types of options as in an options file, without their validators.
 MaskedDOSHypers.__annotations__ = typing.get_type_hints(MaskedDOSHypers)
