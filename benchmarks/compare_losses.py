@@ -107,7 +107,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 def committees(rows: list[dict[str, Any]]) -> None:
     """
-    Print the errors of means over three seeds, beside those of one of them.
+    Print the errors of means over three seeds or more, beside those of one of them.
 
     :param rows: results, whose predictions must be there
     """

@@ -406,6 +406,15 @@ class TestMistakes:
             first = spec.energies[np.flatnonzero(frame.info["dos"])[0]]
             assert row["lowest_state"] - 2.0 < first < row["lowest_state"] - 1.0
 
+    def test_states_that_are_too_far_to_be_aligned(self, tmp_path):
+        frames = ase.io.read(STRUCTURES, ":10")
+        for frame in frames:
+            del frame.info["n_electrons"], frame.info["fermi_level"]
+        frames[3].info["eigenvalues"][0] = -1e9
+        ase.io.write(tmp_path / "some.xyz", frames)
+        with pytest.raises(SystemExit, match=r"farthest .*some\.xyz, structure 3"):
+            prepare(tmp_path / "some.xyz", "-o", tmp_path / "dos")
+
     def test_zeros_of_the_code_on_request(self, tmp_path):
         frames = ase.io.read(STRUCTURES, ":10")
         for i, frame in enumerate(frames):

@@ -133,7 +133,8 @@ def prepare(options: PrepareOptions) -> Report:
                 options={key: each for key, each in given.items() if each is not None},
                 strict=options.strict,
             )
-            if (like.reference if like else options.reference) in (None, "neutral"):
+            reference = options.reference or DEFAULT_REFERENCE
+            if (like.reference if like else reference) == "neutral":
                 align(index, cache, workers, smearing)
             spec = like or _choose_spec(options, index, smearing)
             best = index.best_of_equal()

@@ -28,7 +28,7 @@ class Sample:
     :param target: target, ``(rows, columns)``; a row is a component, or an atom
     :param mask: mask, ``(rows, columns)``, also where NaN in the target and its padding
         stands for it; ``None`` if there is none
-    :param source: file of its calculation, if the data set has it
+    :param source: file of its calculation, and number in it, if the data set has them
     :param kpoint_error: estimated error of the target that its k-points leave, as a
         fraction; NaN if the data set does not have it
     """
@@ -93,7 +93,7 @@ def samples(section: Section, target: str) -> Iterator[Sample]:
                 # `prepare` writes NaN for a mask that is false, in the padding, too.
                 mask_array = ~np.isnan(arrays[0])
             origin = sources.get(index, {})
-            listed = "{source}@{number}".format(**origin) if origin else None
+            listed = f"{origin['source']}@{origin['number']}" if origin else None
             source = atoms.info.get("source", listed)
             error = float(origin.get("kpoint_error") or np.nan)
             yield Sample(index, atoms, arrays[0], mask_array, source, error)

@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from helpers.paths import OUTPUTS, STRUCTURES
 
 from metatrain_dos.data.prepare import cache_format
-from metatrain_dos.data.prepare.cache import find_kept, load, read_sources
+from metatrain_dos.data.prepare.cache import find_kept, load_places, read_sources
 from metatrain_dos.data.readers import read_calculations, read_extxyz
 
 
@@ -35,8 +35,8 @@ def assert_same(one, other):
 
 
 def load_from(cache, summary, offset):
-    with (cache / summary.record).open("rb") as file:
-        return load(file, offset)
+    [calculation] = load_places(cache, [(summary.record, offset)])
+    return calculation
 
 
 def read(source, cache, labels=()):
@@ -81,9 +81,9 @@ def test_several_in_a_file_with_more_than_is_needed(tmp_path):
         for calculation in calculations:
             offsets.append(file.tell())
             cache_format.dump(calculation, file)
-    with path.open("rb") as file:
-        for i in (3, 0, 2):
-            assert_same(load(file, offsets[i]), calculations[i])
+    places = [("several", offsets[i]) for i in (3, 0, 2)]
+    for i, loaded in zip((3, 0, 2), load_places(tmp_path, places), strict=True):
+        assert_same(loaded, calculations[i])
 
 
 def test_summaries(tmp_path):

@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from ase.formula import Formula
 
-from ...utils.files import BUFFER
 from ...utils.progress import progress
-from ..gridded_dos import AnyCalculation
-from ..mutual_alignment import mutual_zeros
-from .cache import load
+from ..grid import LARGEST_SIZE
+from ..mutual_alignment import STEP, mutual_zeros
+from .cache import load_places
 from .index import Index
 from .workers import Workers, ordered_map
 
@@ -41,8 +40,10 @@ def align(index: Index, cache: Path, workers: Workers, smearing: float) -> None:
     :param workers: workers
     :param smearing: standard deviation of the Gaussians, eV
     """
+    if not np.isnan(index.known_levels()).any():
+        return
     find = partial(_zeros, cache=cache, smearing=smearing)
-    groups = list(_groups(index))
+    groups = list(_groups(index, LARGEST_SIZE / 2 * STEP * smearing))
     with progress("align", "composition", total=len(groups)) as bar:
         for group, zeros in zip(
             groups, ordered_map(find, groups, workers), strict=True
@@ -52,14 +53,20 @@ def align(index: Index, cache: Path, workers: Workers, smearing: float) -> None:
             bar.update(1)
 
 
-def _groups(index: Index) -> Iterator[Group]:
-    """Collect structures that can be aligned, known ones first."""
+def _groups(index: Index, longest: float) -> Iterator[Group]:
+    """
+    Collect structures that can be aligned, known ones first.
+
+    The grid of the data set refuses by name what is longer than ``longest``, eV.
+    """
     zeros = index.known_levels()
     unknown = np.isnan(zeros)
     numbers, compositions = index.labels("composition")
     formulas = [str(Formula(each).reduce()[0]) for each in compositions]
     _, formula = np.unique(formulas, return_inverse=True)
     order = np.lexsort((unknown, formula[numbers]))
+    length = index.rows["complete"] - index.rows["lowest"]
+    order = order[length[order] < longest]
     limits = np.flatnonzero(np.diff(formula[numbers][order])) + 1
     for members in np.split(order, limits):
         known = int((~unknown[members]).sum())
@@ -74,10 +81,5 @@ def _groups(index: Index) -> Iterator[Group]:
 
 def _zeros(group: Group, cache: Path, smearing: float) -> list[float]:
     """Find the zeros of a group, eV."""
-
-    def calculations() -> Iterator[AnyCalculation]:
-        for record, offset in group.places:
-            with (cache / record).open("rb", BUFFER) as file:
-                yield load(file, offset)
-
-    return mutual_zeros(calculations(), group.zeros.tolist(), smearing)
+    calculations = load_places(cache, group.places)
+    return mutual_zeros(calculations, group.zeros.tolist(), smearing)

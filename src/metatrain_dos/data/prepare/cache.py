@@ -9,8 +9,9 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -194,16 +195,21 @@ def read_sources(
     return summaries
 
 
-def load(file: BinaryIO, offset: int) -> AnyCalculation:
+def load_places(
+    cache: Path, places: Iterable[tuple[str, int]]
+) -> Iterator[AnyCalculation]:
     """
-    Load one calculation.
+    Load calculations, and open a record once for all that follow each other in it.
 
-    :param file: a record of the cache, open for reading bytes
-    :param offset: position in the record
-    :return: the calculation
+    :param cache: folder of the records
+    :param places: name of the record of each calculation, and position in it
+    :return: the calculations
     """
-    file.seek(offset)
-    return cache_format.load(file)
+    for record, some in groupby(places, lambda place: place[0]):
+        with (cache / record).open("rb", BUFFER) as file:
+            for _, offset in some:
+                file.seek(offset)
+                yield cache_format.load(file)
 
 
 def _summarize(

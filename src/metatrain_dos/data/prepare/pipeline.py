@@ -5,13 +5,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ...utils.files import BUFFER
 from ...utils.progress import progress
 from ..dataset import INFO_KEYS, SPLITS, training_frame, write_options
 from ..defaults import SOURCES_FILE
@@ -19,7 +18,7 @@ from ..mutual_alignment import counted_from
 from ..recipe import Architecture, Recipe, choose_recipe
 from ..target_spec import TargetSpec
 from ..writers import DATASET_FORMATS
-from .cache import LABELS, find_kept, load, read_sources
+from .cache import LABELS, find_kept, load_places, read_sources
 from .index import Index
 from .workers import Workers, ordered_map
 
@@ -144,8 +143,7 @@ def write_splits(
     }
     encode = partial(_encode, cache=cache, spec=spec, format=format, keys=keys)
     chosen = np.flatnonzero(split_of >= 0)
-    moved = np.nan_to_num(index.aligned) * (spec.reference == "neutral")
-    places = _places(index, chosen, split_of, moved, folder / SOURCES_FILE)
+    places = _places(index, chosen, split_of, folder / SOURCES_FILE)
     batches = _batches(places, STRUCTURES_AT_A_TIME)
     with progress("write", "structure", total=len(chosen)) as bar:
         for groups in ordered_map(encode, batches, workers):
@@ -219,18 +217,15 @@ class Place(NamedTuple):
 
 
 def _places(
-    index: Index,
-    chosen: np.ndarray,
-    split_of: np.ndarray,
-    moved: np.ndarray,
-    table: Path,
+    index: Index, chosen: np.ndarray, split_of: np.ndarray, table: Path
 ) -> Iterator[Place]:
     """Number the structures of each split, and list their sources in a table."""
     numbers = [0] * len(SPLITS)
     with table.open("w", encoding="utf-8", newline="") as stream:
         lines = csv.writer(stream)
         lines.writerow(["split", "index", "source", "number", "kpoint_error"])
-        columns = split_of[chosen].tolist(), index.rows[chosen], moved[chosen].tolist()
+        moved = np.nan_to_num(index.aligned[chosen]).tolist()
+        columns = split_of[chosen].tolist(), index.rows[chosen], moved
         for split, row, zero in zip(*columns, strict=True):
             record, number = int(row["record"]), int(row["number"])
             source = index.sources[record]
@@ -258,14 +253,14 @@ def _encode(
 ) -> list[tuple[int, int, Any]]:
     """Encode some structures: the number of a split, of its structures, and these."""
     groups: dict[int, list[Any]] = {}
-    for record, some in groupby(places, lambda place: place.record):
-        with (cache / record).open("rb", BUFFER) as file:
-            for place in some:
-                calculation = counted_from(load(file, place.offset), place.moved)
-                frame = training_frame(calculation, spec)
-                # A structure from another data set keeps its first source.
-                frame.info.setdefault("source", place.source)
-                groups.setdefault(place.split, [place.number]).append(frame)
+    calculations = load_places(
+        cache, [(place.record, place.offset) for place in places]
+    )
+    for place, calculation in zip(places, calculations, strict=True):
+        frame = training_frame(counted_from(calculation, place.moved), spec)
+        # A structure from another data set keeps its first source.
+        frame.info.setdefault("source", place.source)
+        groups.setdefault(place.split, [place.number]).append(frame)
     return [
         (split, len(frames), DATASET_FORMATS[format].encode(frames, keys, first))
         for split, (first, *frames) in groups.items()
