@@ -277,6 +277,23 @@ def test_noise_in_a_gap_does_not_move_its_edges(kind):
     np.testing.assert_allclose(edges.lowest_unoccupied, 3.0, atol=0.15)
 
 
+@pytest.mark.parametrize("smearing", [None, 0.3])
+def test_states_that_are_lost_in_noise_have_a_level(smearing):
+    """As a model predicts them that has hardly been trained."""
+    energies, options = WIDE.energies[:800], {"tolerance": 0.3, "threshold": 0.005}
+    found = 0
+    for seed in range(40):
+        dos = 0.1 + np.random.default_rng(seed).standard_normal(800)
+        try:
+            edges = band_edges(dos, energies, 3.0, smearing=smearing, **options)
+        except ValueError:  # too few states
+            continue
+        found += 1
+        assert energies[0] <= edges.fermi_level <= energies[-1]
+        assert edges.highest_occupied <= edges.fermi_level
+    assert found > 10
+
+
 def test_a_lone_level_far_below_the_others_is_no_noise():
     dos = levels([-150.0, -3.0, 3.0], [2, 8, 8], 0.3, WIDE)
     dos += noisy("zero mean", 0.02, np.random.default_rng(2))

@@ -178,6 +178,25 @@ def test_an_axis_that_ends_too_early():
         thermal_properties(np.ones(50), np.arange(50.0), 48.0, 5000.0)
 
 
+def test_states_of_a_few_electrons_may_be_missing():
+    energies = np.linspace(0.0, 20.0, 401)
+    dos = np.where(energies < 10.0, 1.0, 0.0)  # ends in a gap with 9.975 states
+    full = thermal_properties(dos, energies, 9.975, 1000.0)
+    found = thermal_properties(dos, energies, 10.1, 1000.0, tolerance=0.2)
+    assert found.band_energy == pytest.approx(full.band_energy, abs=0.01)
+    with pytest.raises(ValueError, match=r"expected at most the 9\.9"):
+        thermal_properties(dos, energies, 10.1, 1000.0)
+
+
+def test_noise_at_the_fermi_level_is_no_dos():
+    energies = np.arange(-20.0, 20.0, 0.05)
+    dos = sum(3 * np.exp(-((energies - at) ** 2) / 0.18) for at in (-8.0, 8.0))
+    dos = dos + 0.02 * np.random.default_rng(0).standard_normal(len(energies))
+    options = {"smearing": 0.3, "threshold": 0.05, "tolerance": 0.1}
+    electrons = 3 * 0.3 * np.sqrt(2 * np.pi)
+    assert dos_at_fermi_level(dos, energies, electrons, **options) == 0.0
+
+
 def test_batches():
     dos = np.array([np.full(50, 1.0), np.full(50, 2.0)])
     found = thermal_properties(dos, np.arange(50.0), [4.0, 9.0], 300.0)

@@ -98,6 +98,6 @@ def _levels(
         level,
         float(edges.highest_occupied),
         float(edges.lowest_unoccupied),
-        float(np.interp(level, energies, dos)),
+        float(np.interp(level, energies, curve.dos)),
         float(electrons * level - trapezoid(states, occupied)),
     )

@@ -118,7 +118,8 @@ def band_edges(
     an energy where :math:`N` differs from that number by no more than ``tolerance``.
     From there, the edges are the nearest energies at which it rises above that value.
     States are counted from the first ones. Before the search, noise above the threshold
-    is filtered; of a DOS without such noise, half of the smearing is undone.
+    is filtered; of a DOS without such noise, half of the smearing is undone. Where no
+    state below stands out of the noise, no gap is told.
 
     Smearing moves the edges into the gap. The tail of a Gaussian at :math:`\epsilon`
     has the slope :math:`\mathrm{d} \ln D / \mathrm{d} E = (\epsilon - E) / \sigma^2`
@@ -171,6 +172,9 @@ def band_edges(
             found.append([level] * 3)
             continue
         lower, upper = (_edge(each, centre, step, none, width) for step in (-1, 1))
+        if np.isnan(lower):  # all states below are lost in the noise
+            found.append([level] * 3)
+            continue
         end = each.energies[-1] if np.isnan(upper) else upper
         found.append([0.5 * (lower + end), lower, upper])
     levels = np.reshape(found, (*as_array(dos).shape[:-1], 3))

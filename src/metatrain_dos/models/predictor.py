@@ -310,8 +310,7 @@ class DOSPredictor:
                 energies - fermi_level,
                 electrons,
                 temperature,
-                smearing=self.smearing,
-                threshold=self._threshold,
+                **self._options(electrons),
             )
             for name, value in vars(found).items():
                 numbers[f"{name}_{temperature:g}K"] = float(value)

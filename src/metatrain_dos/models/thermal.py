@@ -31,7 +31,7 @@ from ase.units import kB
 from scipy.special import entr, expit
 
 from .integrated_dos import REACH, IntegratedDOS, as_array, integrate
-from .levels import DEFAULT_THRESHOLD, fermi_level
+from .levels import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE, fermi_level
 from .noise import count_states
 from .notebook import html_table
 from .prediction import unit_of
@@ -80,6 +80,7 @@ def thermal_properties(
     temperature: float,
     *,
     smearing: float | None = None,
+    tolerance: Any = DEFAULT_TOLERANCE,
     threshold: float = DEFAULT_THRESHOLD,
 ) -> ThermalProperties:
     """
@@ -91,6 +92,8 @@ def thermal_properties(
     :param temperature: temperature of the electrons, K
     :param smearing: standard deviation of the Gaussians in the DOS, eV, to tell empty
         columns from states
+    :param tolerance: number of electrons for which there may be no states, one for all
+        or ``(...)``
     :param threshold: DOS for each electron that counts as none, 1/eV
     :return: properties at this temperature
     :raises ValueError: as :func:`~metatrain_dos.models.levels.band_edges`, or if the
@@ -103,7 +106,12 @@ def thermal_properties(
         )
     # Refuses wrong numbers of electrons.
     batch = fermi_level(
-        dos, energies, electrons, smearing=smearing, threshold=threshold
+        dos,
+        energies,
+        electrons,
+        smearing=smearing,
+        tolerance=tolerance,
+        threshold=threshold,
     ).shape
     found = []
     for raw, count in integrate(dos, energies, electrons=electrons):
@@ -116,7 +124,7 @@ def dos_at_fermi_level(
     dos: Any, energies: Any, electrons: Any, **options: Any
 ) -> np.ndarray:
     """
-    Interpolate a DOS at its Fermi level.
+    Interpolate a DOS at its Fermi level, without the noise between its states.
 
     :param dos: density of states, ``(..., points)``, states/eV
     :param energies: energy of each point, ``(points,)``, eV
@@ -126,10 +134,13 @@ def dos_at_fermi_level(
     :raises ValueError: as :func:`~metatrain_dos.models.levels.band_edges`
     """
     levels = fermi_level(dos, energies, electrons, **options)
-    values = [
-        np.interp(level, each.energies, each.dos)
-        for each, level in integrate(dos, energies, level=levels)
-    ]
+    none = options.get("threshold", DEFAULT_THRESHOLD)
+    values = []
+    for raw, level, count in integrate(
+        dos, energies, level=levels, electrons=electrons
+    ):
+        each, _ = count_states(raw, none * count, options.get("smearing"))
+        values.append(np.interp(level, each.energies, each.dos))
     return np.reshape(values, as_array(dos).shape[:-1])
 
 
