@@ -44,9 +44,10 @@ def existing(path: Path) -> Path | None:
 
 def open_bytes(path: str | Path) -> BinaryIO:
     """Open a file for reading, decompressed if its name says that it is compressed."""
-    path = Path(path)
-    opener = OPENERS.get(path.suffix.lower(), lambda plain: plain.open("rb"))
-    return cast(BinaryIO, opener(path))
+    ending = os.path.splitext(path)[1].lower()
+    if ending in OPENERS:
+        return cast(BinaryIO, OPENERS[ending](Path(path)))
+    return open(path, "rb")
 
 
 def open_seekable(path: str | Path) -> BinaryIO:

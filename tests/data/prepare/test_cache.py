@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 
 import numpy as np
@@ -11,7 +12,7 @@ from helpers.paths import OUTPUTS, STRUCTURES
 
 from metatrain_dos.data.prepare import cache_format
 from metatrain_dos.data.prepare.cache import find_kept, load_places, read_sources
-from metatrain_dos.data.readers import read_calculations, read_extxyz
+from metatrain_dos.data.readers import files_of, read_calculations, read_extxyz
 
 
 def assert_same(one, other):
@@ -116,6 +117,55 @@ def test_a_changed_source_has_another_record(tmp_path):
     other = read(source, cache)
     assert first.record == same.record != other.record
     assert first.rows.tobytes() == same.rows.tobytes() == other.rows.tobytes()
+
+
+MODULE = "pymatgen.electronic_structure.dos"
+POSCAR = "Al\n1.0\n{0} 0 0\n0 {0} 0\n0 0 {0}\nAl\n1\ndirect\n0 0 0\n"
+
+
+def test_a_source_changes_with_the_files_beside_it(tmp_path):
+    cache, source = tmp_path / "cache", tmp_path / "dos.json"
+    energies = np.linspace(-9, 9, 181)
+    densities = {"1": np.exp(-(energies**2)).tolist()}
+    dos = {"energies": energies.tolist(), "densities": densities, "efermi": 0.0}
+    source.write_text(json.dumps({"@module": MODULE, "@class": "Dos", **dos}))
+    found = []
+    for time, size in enumerate((2.8, 2.9, 2.9)):
+        (tmp_path / "POSCAR").write_text(POSCAR.format(size))
+        os.utime(tmp_path / "POSCAR", (min(time, 1),) * 2)
+        pair = str(source), find_kept(cache).get(str(source))
+        found += read_sources([pair], cache, (), 0.3, {"smearing": 0.1})
+        assert found[-1].error is None
+        place = found[-1].record, found[-1].rows["offset"][0]
+        [calculation] = load_places(cache, [place])
+        assert calculation.atoms.cell[0, 0] == size
+    assert found[0].record != found[1].record == found[2].record
+
+
+@pytest.mark.parametrize(
+    ("source", "others", "projected"),
+    [
+        ("EIGENVAL.relax2", ["POSCAR.relax2", "OUTCAR.relax2.gz"], False),
+        ("DOSCAR.gz", ["CONTCAR", "INCAR", "KPOINTS.gz"], False),
+        ("si.bands", ["si.castep.gz", "si-out.cell", "si.cell", "si.md"], False),
+        ("si.dos", ["si.xml", "dos.out", "si.save/data-file-schema.xml"], False),
+        ("type.raw", ["type_map.raw", "set.0/dos.npy", "set.0/box.npy"], False),
+        ("vasprun.xml", ["PROCAR.bz2"], True),
+        ("si.xml", ["si.save/atomic_proj.xml"], True),
+        ("si.save", ["si.save/data-file-schema.xml", "si.save/atomic_proj.xml"], True),
+    ],
+)
+def test_the_files_of_a_source(tmp_path, source, others, projected):
+    (tmp_path / "of-another.run").touch()
+    files = {tmp_path / each for each in others}
+    if not source.endswith(".save"):
+        files.add(tmp_path / source)
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    assert {*files_of(tmp_path / source, projected=projected)} == files
+    if projected and source.endswith(".xml"):
+        assert [*files_of(tmp_path / source)] == [tmp_path / source]
 
 
 def test_a_source_that_vanishes(tmp_path):

@@ -130,13 +130,14 @@ def test_structure_of_the_input(tmp_path, kind, positions, unit, block):
     np.testing.assert_allclose(atoms.positions, CRYSTAL.positions, 0, 1e-5)
 
 
-def test_which_structure(tmp_path):
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_which_structure(tmp_path, ending):
     """The last of the output, then the written one; the input if no atom has moved."""
     path = tmp_path / "a.bands"
     path.write_text(bands_text()[0])
     others = [[[0, 0, 0], [0.25, 0.25, z]] for z in (0.20, 0.21, 0.22, 0.23)]
     (tmp_path / "a.cell").write_text(cell_text(positions=others[0]))
-    (tmp_path / "a.geom").touch()
+    (tmp_path / f"a.geom{ending}").touch()
     with pytest.raises(ValueError, match=r"expected a\.castep, because a\.geom says"):
         read(path)
     (tmp_path / "a-out.cell").write_text(cell_text(positions=others[1]))

@@ -25,7 +25,7 @@ from ..gridded_dos import AnyCalculation
 from ..identity import SIZE, fingerprint
 from ..kpoint_error import kpoint_error
 from ..projection import parts_on_atoms
-from ..readers import read_calculations
+from ..readers import files_of, read_calculations
 from ..references import highest_occupied, missing_electrons, neutral_level
 from ..writers import find_result
 from . import cache_format
@@ -269,11 +269,8 @@ def _readable(source: str, options: Mapping[str, Any]) -> Iterator[AnyCalculatio
 
 def _state(source: str, options: Mapping[str, Any]) -> str:
     """Name the present state of a source."""
-    if os.path.isdir(source):
-        files = sorted(entry.path for entry in os.scandir(source) if entry.is_file())
-    else:
-        files = [source]
-    stats = [(name, os.stat(name)) for name in files]
+    files = files_of(source, projected=options.get("projected", False))
+    stats = [(name, os.stat(name)) for name in sorted({str(file) for file in files})]
     content = [RECORD_VERSION, source, *(f"{k} {v}" for k, v in options.items())]
     content += [f"{name} {stat.st_mtime_ns} {stat.st_size}" for name, stat in stats]
     # Names of files need not be text.

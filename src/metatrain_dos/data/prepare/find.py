@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from ...utils.compressed import plain_name
 from ...utils.progress import progress
 from ..readers import READERS, find_reader
 
@@ -190,7 +191,7 @@ def _is_read(entry: "os.DirEntry[str]") -> bool:
         return True
     # A run that died at once leaves an empty file, which must not go unnoticed.
     return entry.stat().st_size == 0 and any(
-        reader.fits(entry.name) for reader in READERS.values()
+        reader.fits(plain_name(entry.name)) for reader in READERS.values()
     )
 
 

@@ -3,8 +3,10 @@
 A reader for another code is a module with one function, and one row of :data:`READERS`.
 """
 
-from collections.abc import Callable, Iterator
-from fnmatch import fnmatch
+import re
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import translate
+from functools import cache
 from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +16,16 @@ from ...utils.files import refuse_special_file
 from ..calculation import Calculation as Calculation
 from ..calculation import calculation_to_atoms as calculation_to_atoms
 from ..gridded_dos import AnyCalculation
-from . import espresso, espresso_text
+from . import (
+    _vasp_text,
+    castep,
+    dos_arrays,
+    espresso,
+    espresso_dos,
+    espresso_projections,
+    espresso_text,
+    vasp_projections,
+)
 from ._ase import calculation_from_ase as calculation_from_ase
 from ._common import head
 from .abinit import read_abinit_gsr as read_abinit_gsr
@@ -50,6 +61,9 @@ class Reader(NamedTuple):
         read
     :param needs: pattern of files without which a file is not of this format
     :param read_steps: function from a path to every step that has eigenvalues
+    :param beside: function from a path to the other files, and folders, of the same run
+        that are read, too
+    :param projections: the same for those that are read for projections only
     """
 
     patterns: tuple[str, ...]
@@ -58,27 +72,40 @@ class Reader(NamedTuple):
     unless: tuple[str, ...] = ()
     needs: str = ""
     read_steps: Callable[[Path], Iterator[Calculation]] | None = None
+    beside: Callable[[Path], Iterable[Path]] | None = None
+    projections: Callable[[Path], Iterable[Path]] | None = None
 
     @property
     def options(self) -> set[str]:
         """Names of the arguments of ``read``."""
         return {*signature(self.read).parameters}
 
-    def fits(self, name: str) -> bool:
-        """Tell whether a file of that name may be read."""
-        name = plain_name(name).lower()
-        return any(fnmatch(name, pattern) for pattern in self.patterns)
+    def fits(self, plain: str) -> bool:
+        """Tell whether a file may be read, by the :func:`plain_name` of it."""
+        return _compiled(self.patterns).match(plain.lower()) is not None
+
+
+@cache
+def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """Join shell patterns to a regular expression."""
+    return re.compile("|".join(map(translate, patterns)))
 
 
 # VASP and its tools rename: vasprun.xml.relax2, vasprun.xml-001.
 READERS = {
-    "Quantum ESPRESSO": Reader(("*.xml*",), read_espresso_xml, espresso.MARK),
+    "Quantum ESPRESSO": Reader(
+        ("*.xml*",),
+        read_espresso_xml,
+        espresso.MARK,
+        projections=espresso_projections.projections_beside,
+    ),
     "Quantum ESPRESSO folder": Reader(("*.save",), read_espresso_xml),
     "VASP": Reader(
         ("*.xml*",),
         read_vasprun,
         b"<modeling",
         read_steps=read_vasprun_steps,
+        projections=vasp_projections.projections_beside,
     ),
     "VASP HDF5": Reader(("vaspout*.h5*",), read_vaspout),
     "GPAW": Reader(("*.gpw",), read_gpw),
@@ -91,23 +118,43 @@ READERS = {
         read_steps=read_espresso_text_steps,
     ),
     "CP2K": Reader(("*.out*", "*.log*"), read_cp2k, b"PROGRAM STARTED AT"),
-    "CASTEP": Reader(("*.bands*",), read_castep, b"Number of k-points"),
+    "CASTEP": Reader(
+        ("*.bands*",),
+        read_castep,
+        b"Number of k-points",
+        beside=lambda path: dict(castep.files_beside(path)).values(),
+    ),
     # vasprun.xml and vaspout.h5 of the same run have all digits and more checks.
     "VASP text": Reader(
-        ("eigenval*",), read_eigenval, unless=("vasprun*.xml*", "vaspout*.h5*")
+        ("eigenval*",),
+        read_eigenval,
+        unless=("vasprun*.xml*", "vaspout*.h5*"),
+        beside=_vasp_text.files_beside,
     ),
     "VASP DOS": Reader(
         ("doscar*",),
         read_doscar,
         unless=("vasprun*.xml*", "vaspout*.h5*", "EIGENVAL*"),
+        beside=_vasp_text.files_beside,
     ),
     "Quantum ESPRESSO DOS": Reader(
         ("*.dos*", "*dos*.dat*", "*dos*.txt"),
         read_espresso_dos,
         b"Int dos(E)",
+        beside=espresso_dos.files_beside,
     ),
-    "pymatgen": Reader(("*.json*",), read_dos_json, b"electronic_structure.dos"),
-    "deepmd-kit": Reader(("type.raw",), read_deepmd, needs="set.*/dos.npy"),
+    "pymatgen": Reader(
+        ("*.json*",),
+        read_dos_json,
+        b"electronic_structure.dos",
+        beside=_vasp_text.files_beside,
+    ),
+    "deepmd-kit": Reader(
+        ("type.raw",),
+        read_deepmd,
+        needs="set.*/dos.npy",
+        beside=dos_arrays.files_of_system,
+    ),
     "NumPy DOS": Reader(("*dos*.npz",), read_dos_npz),
 }
 """
@@ -131,9 +178,8 @@ def find_reader(path: str | Path) -> Reader | None:
     path = Path(path)
     fitting = [
         row
-        for row in READERS.values()
-        if row.fits(path.name)
-        and (not row.needs or any(path.parent.glob(row.needs)))
+        for row in _that_fit(path.name)
+        if (not row.needs or any(path.parent.glob(row.needs)))
         and not any(any(path.parent.glob(pattern)) for pattern in row.unless)
     ]
     if any(row.mark for row in fitting):
@@ -144,6 +190,29 @@ def find_reader(path: str | Path) -> Reader | None:
             return fitting[0]
         fitting = [row for row in fitting if row.mark in beginning]
     return fitting[0] if fitting else None
+
+
+def _that_fit(name: str) -> list[Reader]:
+    """Find the readers of files of that name."""
+    plain = plain_name(name)
+    return [row for row in READERS.values() if row.fits(plain)]
+
+
+def files_of(path: str | Path, *, projected: bool = False) -> Iterator[Path]:
+    """
+    Find the files that a calculation is read from, without reading any.
+
+    :param path: file, or a folder that is one calculation
+    :param projected: whether projections are read
+    :return: these files, and perhaps some that are not read in the end
+    """
+    path = Path(path)
+    rows = _that_fit(path.name)
+    finders = [row.beside for row in rows]
+    finders += [row.projections for row in rows if projected]
+    for found in [path, *(each for find in finders if find for each in find(path))]:
+        inside = found.iterdir() if found.is_dir() else [found]
+        yield from (file for file in inside if not file.is_dir())
 
 
 def read_calculations(
@@ -175,17 +244,18 @@ def read_calculations(
 
 def _no_reader(name: str) -> str:
     """Explain why no reader fits a file of that name."""
+    plain = plain_name(name)
     fitting = [
         f"{format} (which has {row.mark.decode()!r} near its beginning)"
         for format, row in READERS.items()
-        if row.mark and row.fits(name)
+        if row.mark and row.fits(plain)
     ]
     if fitting:
         return (
             f"expected output of {' or '.join(fitting)}, got other content; check "
             "whether the run began, and with which code"
         )
-    better = [file for row in READERS.values() if row.fits(name) for file in row.unless]
+    better = [file for row in _that_fit(name) for file in row.unless]
     if better:
         return f"expected no {' or '.join(better)} beside it; give that file instead"
     known = ", ".join(

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from ._common import numbers
 # Fractional coordinates of POSCAR and CONTCAR of one structure, Å
 SAME = 1e-4
 
+# Files that a run of VASP is read from besides its eigenvalues or DOS.
+BESIDE = ("POSCAR", "CONTCAR", "OUTCAR", "DOSCAR", "INCAR", "KPOINTS")
+
 VECTOR = r"\s+".join([r"(-?\d+\.\d+)"] * 3)
 
 
@@ -25,6 +29,12 @@ def file_beside(path: str | Path, name: str) -> Path | None:
     names = r"(?i)eigenval|doscar|vasprun\.xml"
     found, count = re.subn(names, name, plain_name(path))
     return existing(Path(path).with_name(found if count else name))
+
+
+def files_beside(path: str | Path) -> Iterator[Path]:
+    """Find the files of :data:`BESIDE` of the same run."""
+    found = (file_beside(path, name) for name in BESIDE)
+    return (file for file in found if file is not None)
 
 
 def text_beside(path: str | Path, name: str) -> str | None:

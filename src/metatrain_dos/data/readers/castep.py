@@ -1,6 +1,7 @@
 """Read the eigenvalues that CASTEP writes to ``.bands``."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import ase
@@ -87,11 +88,19 @@ def read_castep(path: str | Path) -> Calculation:
     )
 
 
+def files_beside(path: Path) -> Iterator[tuple[str, Path]]:
+    """Find the files of the same run that tell its atoms, each after its plain name."""
+    seed = plain_name(path)[: -len(".bands")]
+    for end in (".castep", "-out.cell", ".geom", ".md", ".cell"):
+        if file := existing(path.with_name(seed + end)):
+            yield seed + end, file
+
+
 def _atoms_beside(path: Path, cell: np.ndarray) -> ase.Atoms:
     """Find the atoms that the bands belong to."""
     seed = plain_name(path)[: -len(".bands")]
-    castep = existing(path.with_name(f"{seed}.castep"))
-    if castep is not None:
+    files = dict(files_beside(path))
+    if castep := files.get(f"{seed}.castep"):
         output = text_of(castep)
         if any(mark in output for mark in NOT_CONVERGED):
             raise InputError(
@@ -100,16 +109,11 @@ def _atoms_beside(path: Path, cell: np.ndarray) -> ase.Atoms:
             )
         sites = ATOM.findall(output.rpartition(TABLE)[2].partition("xxx")[0])
         return _place(sites, f"{seed}.castep", cell, np.eye(3))
-    for name in (f"{seed}-out.cell", f"{seed}.cell"):
-        file = existing(path.with_name(name))
-        if file is None:
-            continue
-        moved = [seed + end for end in (".geom", ".md")]
-        moved = [each for each in moved if path.with_name(each).exists()]
-        if moved and name == f"{seed}.cell":
+    for name, file in files.items():
+        if not name.endswith(".cell"):  # and there is no final structure
             raise InputError(
-                f"structure: expected {seed}.castep, because {moved[0]} says that the "
-                f"atoms have moved, got only {name}; put it beside the bands"
+                f"structure: expected {seed}.castep, because {name} says that the "
+                f"atoms have moved, got at most {seed}.cell; put it beside the bands"
             )
         block = BLOCK.search(re.sub(r"[#!].*", "", text_of(file)))
         kind, lines = block.groups() if block else ("FRAC", "")

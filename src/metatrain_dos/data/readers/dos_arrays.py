@@ -112,6 +112,12 @@ def _plain(value: Any) -> Any:
     return value["data"] if isinstance(value, dict) else value
 
 
+def files_of_system(path: Path) -> Iterator[Path]:
+    """Find the files, and folders, of a system of deepmd-kit."""
+    for pattern in ("type_map.raw", "nopbc", "set.*"):
+        yield from path.parent.glob(pattern)
+
+
 def read_deepmd(
     path: str | Path,
     smearing: float | None = None,

@@ -61,14 +61,18 @@ def read_espresso_dos(path: str | Path, smearing: float | None = None) -> Gridde
     )
 
 
+def files_beside(path: Path, start: str = "") -> set[Path]:
+    """Find files, and folders, that may be outputs of the same run."""
+    return {file for each in OUTPUTS for file in path.parent.glob(start + each)}
+
+
 def _beside(path: Path, mark: bytes) -> Iterator[list[Path]]:
     """Find outputs with a mark: those that are named like the file, then all."""
     prefix = plain_name(path).split(".")[0]
     for start in (prefix, ""):
-        found = {file for each in OUTPUTS for file in path.parent.glob(start + each)}
         yield [
             file
-            for file in sorted(found)
+            for file in sorted(files_beside(path, start))
             if (mark == espresso.MARK if file.is_dir() else mark in head(file))
         ]
 

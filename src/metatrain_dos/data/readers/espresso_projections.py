@@ -22,6 +22,13 @@ OLD_CHI = re.compile(r"^\s*\d?[A-Z]\s+(\d)\s+(-?[\d.]+)\s+Wavefunction", re.MULT
 STATE = re.compile(r"state #\s*\d+: atom\s*(\d+)")
 
 
+def projections_beside(path: Path) -> Iterator[Path]:
+    """Find ``atomic_proj.xml`` beside an output of ``pw.x``, or in its folder."""
+    saved = path.with_name(f"{Path(plain_name(path)).stem}.save")
+    for folder in (path.parent, saved):
+        yield from folder.glob("atomic_proj.xml*")
+
+
 def add_projections(
     calculation: Calculation, root: ElementTree.Element, path: Path
 ) -> Calculation:
@@ -36,13 +43,11 @@ def add_projections(
     :param path: file of that output
     :raises InputError: if there are none, they cannot be read, or are of another run
     """
-    saved = path.with_name(f"{Path(plain_name(path)).stem}.save")
-    folders = (path.parent, saved)
-    files = [file for each in folders for file in each.glob("atomic_proj.xml*")]
+    files = list(projections_beside(path))
     if not files:
         raise InputError(
-            f"projections: expected atomic_proj.xml beside {path.name} or in "
-            f"{saved.name}, got none; run projwfc.x"
+            f"projections: expected atomic_proj.xml beside {path.name}, or in the "
+            ".save folder of the same name, got none; run projwfc.x"
         )
     with open_bytes(files[0]) as stream:
         energies, parts = _read(stream)

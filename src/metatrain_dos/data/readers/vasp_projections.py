@@ -1,5 +1,6 @@
 """Read the projections of VASP, in ``vasprun.xml`` or ``PROCAR``."""
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from ..symmetry import equivalent_atoms
 from ._common import check_same_run, numbers
 from ._vasp_text import file_beside
 from ._vasprun import PROJECTED, Section, read_kpoints
+
+
+def projections_beside(path: Path) -> Iterator[Path]:
+    """Find the files of projections beside ``vasprun.xml``."""
+    found = (file_beside(path, name) for name in ("PROCAR", "PROCAR_OPT"))
+    return (file for file in found if file is not None)
 
 
 def add_projections(
