@@ -20,7 +20,7 @@ from ..data.defaults import (
 )
 from ..data.prepare import training_cost
 from ..data.prepare.align import align
-from ..data.prepare.find import find_sources, with_projections
+from ..data.prepare.find import find_sources
 from ..data.prepare.grouping import FAMILY, NONE, split_structures
 from ..data.prepare.index import Index
 from ..data.prepare.options import PrepareOptions
@@ -119,13 +119,12 @@ def prepare(options: PrepareOptions) -> Report:
             lists=options.lists,
             leave_out=[options.output, made.parent],
         )
-        found = with_projections(found) if projected else found
         # Workers may run elsewhere, where another folder is the current one.
         cache = made.parent.resolve() / "cache"
         labels = {options.group_by, options.stratify_by} - {None, FAMILY, NONE}
         with open_workers(options.workers, options.scheduler) as workers:
             index = read_all(
-                found.paths,
+                found,
                 cache,
                 workers,
                 labels=sorted(filter(None, labels)),
@@ -173,7 +172,7 @@ def prepare(options: PrepareOptions) -> Report:
             fractions,
             spec,
             problems,
-            found.unread,
+            found.kinds_unread(projected=projected),
             recipe,
             tolerance=options.tolerance,
             format=format,

@@ -139,18 +139,20 @@ def _cluster(
         columns = (*cells.T, key)
         order = np.lexsort(columns)
         changes = np.any([np.diff(each[order]) != 0 for each in columns], axis=0)
-        starts = np.concatenate([[0], np.flatnonzero(changes) + 1, [len(order)]])
-        for run in np.flatnonzero(np.diff(starts) > 1):
-            members = order[starts[run] : starts[run + 1]]
-            for _ in range(MOST_LEADERS):
-                leader = members[0]
-                differences = points[members] - points[leader]
-                near = np.linalg.norm(differences, norm, axis=1) <= radius
-                if near.sum() > 1:
-                    links.append((np.full(near.sum(), leader), members[near]))
-                members = members[~near]
-                if len(members) < 2:
-                    break
+        cell = np.concatenate([[0], np.cumsum(changes)])[: len(order)]
+        members = order
+        for _ in range(MOST_LEADERS):
+            starts = np.flatnonzero(np.diff(cell, prepend=-1))
+            sizes = np.diff(starts, append=len(cell))
+            leaders = np.repeat(members[starts], sizes)
+            several = np.repeat(sizes > 1, sizes)
+            if not several.any():
+                break
+            members, cell, leaders = members[several], cell[several], leaders[several]
+            differences = points[members] - points[leaders]
+            near = np.linalg.norm(differences, norm, axis=1) <= radius
+            links.append((leaders[near], members[near]))
+            members, cell = members[~near], cell[~near]
     return _components(len(points), links)
 
 

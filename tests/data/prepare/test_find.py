@@ -2,13 +2,16 @@
 
 import gzip
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from helpers.paths import OUTPUTS
 
 from metatrain_dos.data.prepare.find import find_sources
-from metatrain_dos.data.readers import read_calculations
+from metatrain_dos.data.prepare.pipeline import read_all
+from metatrain_dos.data.prepare.workers import open_workers
+from metatrain_dos.data.readers import find_reader, read_calculations
 
 
 @pytest.fixture
@@ -30,7 +33,17 @@ def folder(tmp_path):
 
 
 def paths(sources, **more):
-    return find_sources(sources, **more).paths
+    """Find files that are named, or that a reader reads."""
+    found = find_sources(sources, **more)
+    faulty = (p for p in found.paths if not (os.path.exists(p) and os.path.getsize(p)))
+    kept = {*found.named, *filter(find_reader, found.paths), *faulty}
+    return [path for path in found.paths if path in kept]
+
+
+def read(found, cache):
+    more = {"labels": [], "smearing": 0.3, "options": {}, "strict": False}
+    with open_workers(1, None) as workers:
+        return read_all(found, cache, workers, **more)
 
 
 def names(folder, found):
@@ -55,13 +68,44 @@ def test_what_is_not_read_is_counted(folder):
     (folder / "a" / "aims.out").write_text("FHI-aims")
     # A system of deepmd-kit without DOS
     (folder / "a" / "type.raw").write_text("0")
-    assert find_sources([str(folder)]).unread == {
-        "CASTEP output": 1,
+    found = find_sources([str(folder)])
+    counted = {"CASTEP output": 1, "VASP OUTCAR": 2}
+    assert found.kinds_unread() == counted
+    index = read(found, folder / "cache")
+    counted |= {
         "FHI-aims output": 1,
-        "VASP OUTCAR": 2,
         "XML of another program": 1,
         "text output of another program": 1,
     }
+    assert found.kinds_unread() == counted
+    # Its XML has another name.
+    faulty = ["a/deep/si.save", "b/died.xml"]
+    assert names(folder, (each.source for each in index.unreadable)) == faulty
+    assert len(index.sources) == 4
+
+
+def test_what_is_named_is_not_counted(folder):
+    named = [str(folder / "b" / name) for name in ("run.xml", "pseudo.xml")]
+    found = find_sources(named)
+    [problem] = read(found, folder / "cache").unreadable
+    assert problem.source == named[1] and "got other content" in problem.reason
+    assert found.kinds_unread() == {}
+
+
+def test_nothing_but_others(folder):
+    shutil.rmtree(folder / "a")
+    shutil.rmtree(folder / "b" / "run.save")
+    for name in ("run.xml", "died.xml"):
+        (folder / "b" / name).write_text("<upf/>")
+    with pytest.raises(ValueError, match=r"got none of .*there are .* XML of another"):
+        read(find_sources([str(folder)]), folder / "cache")
+
+
+def test_nothing_is_opened(folder, monkeypatch):
+    """Where disks are far away, that would take as long as reading."""
+    monkeypatch.setattr("builtins.open", lambda *_: 1 / 0)
+    monkeypatch.setattr(Path, "open", lambda *_: 1 / 0)
+    assert len(find_sources([str(folder)]).paths) == 8
 
 
 def test_a_folder_that_is_one_calculation(folder):

@@ -25,10 +25,11 @@ from ..gridded_dos import AnyCalculation
 from ..identity import SIZE, fingerprint
 from ..kpoint_error import kpoint_error
 from ..projection import parts_on_atoms
-from ..readers import files_of, read_calculations
+from ..readers import NoProjectionsError, NoReaderError, files_of, read_calculations
 from ..references import highest_occupied, missing_electrons, neutral_level
 from ..writers import find_result
 from . import cache_format
+from .find import kind_of
 
 
 # Part of the state of every source: a new version makes old records invisible.
@@ -100,6 +101,8 @@ class SourceSummary:
     :param rows: one row of :data:`ROW` for each calculation, ``(calculations,)``
     :param labels: values of the labels for each calculation
     :param error: reason why all or the rest of the source cannot be read
+    :param unread: kind of file if no reader reads it, perhaps without a name; ``None``
+        for others
     """
 
     source: str
@@ -107,6 +110,7 @@ class SourceSummary:
     rows: np.ndarray
     labels: list[tuple[str, ...]]
     error: str | None = None
+    unread: str | None = None
 
 
 class Kept(NamedTuple):
@@ -222,14 +226,25 @@ def _summarize(
     """Describe the calculations of a source, each with its position in a record."""
     rows: list[tuple[Any, ...]] = []
     values = []
-    failure = None
+    failure = unread = None
     try:
         for offset, calculation in found:
             rows.append((0, len(rows), offset, *_numbers(calculation, smearing)))
             values.append(tuple(_label(calculation, name, source) for name in labels))
     except _UnreadableError as error:
         failure = str(error)
-    return SourceSummary(source, record, np.array(rows, ROW), values, failure)
+        unread = _kind_if_unread(source, error.__cause__)
+    return SourceSummary(source, record, np.array(rows, ROW), values, failure, unread)
+
+
+def _kind_if_unread(source: str, error: BaseException | None) -> str | None:
+    """Tell the kind of a file that no reader reads; ``None`` of others."""
+    if isinstance(error, NoProjectionsError):
+        return "outputs without projections"
+    # A run that died at once leaves an empty file, which must not go unnoticed.
+    if isinstance(error, NoReaderError) and os.path.getsize(source) > 0:
+        return kind_of(os.path.basename(source)) or ""
+    return None
 
 
 def _read(

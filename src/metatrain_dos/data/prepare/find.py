@@ -2,17 +2,15 @@
 
 import glob
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from ...utils.compressed import plain_name
 from ...utils.progress import progress
-from ..readers import READERS, find_reader
+from ..readers import READERS, may_be_read
 
 
 PROJECTIONS = "files of projections (see --projected)"
@@ -47,15 +45,22 @@ UNREAD = {
 
 class Found(NamedTuple):
     """
-    The sources of a data set.
+    Files that may be the sources of a data set.
 
-    :param paths: files, and folders of one calculation
+    :param paths: files, and folders of one calculation, by their names
+    :param named: those that the user has named, and not only a folder around them
     :param unread: kind of file -> number of files that look like outputs of that kind,
         but that no reader reads
     """
 
     paths: list[str]
-    unread: dict[str, int]
+    named: set[str]
+    unread: Counter[str]
+
+    def kinds_unread(self, *, projected: bool = False) -> dict[str, int]:
+        """Sort what is not read, but for what has no name, or is read after all."""
+        hidden = {"", PROJECTIONS} if projected else {""}
+        return {k: n for k, n in sorted(self.unread.items()) if k not in hidden}
 
 
 def find_sources(
@@ -64,8 +69,9 @@ def find_sources(
     """
     Find the files, or folders of one calculation, that some sources stand for.
 
-    Folders are searched recursively for names that a reader knows. Their files come in
-    the order of their names, so that the same sources give the same data set.
+    Folders are searched recursively for names that a reader knows. Nothing is opened,
+    because that takes long where disks are far away. Files come in the order of their
+    names, so that the same sources give the same data set.
 
     :param sources: files, folders, shell patterns, and ``@file`` for lists of them
     :param lists: files with one source in each line, relative to the file; blank lines
@@ -77,8 +83,9 @@ def find_sources(
     hidden = {os.path.abspath(path) for path in leave_out}
     unread: Counter[str] = Counter()
     found: dict[str, None] = {}
+    named: set[str] = set()
     for source in [*sources, *(f"@{name}" for name in lists)]:
-        paths = progress("search", "file", _expand(source, hidden, unread))
+        paths = progress("search", "file", _expand(source, hidden, named, unread))
         found.update((path, None) for path in paths)
     if not found:
         known = ", ".join(p for reader in READERS.values() for p in reader.patterns)
@@ -86,35 +93,17 @@ def find_sources(
             f"SOURCES: expected files whose names fit {known}, found none; check the "
             "folders and patterns"
         )
-    return Found(list(found), dict(sorted(unread.items())))
+    return Found(list(found), named, unread)
 
 
-def with_projections(found: Found) -> Found:
-    """
-    Keep the sources whose readers read projections.
-
-    :param found: all sources
-    :return: these, with the others among the files that are not read
-    :raises ValueError: if there are none
-    """
-    unread = Counter({k: n for k, n in found.unread.items() if k != PROJECTIONS})
-    paths = []
-    for path in found.paths:
-        reader = find_reader(path)
-        if reader is None or "projected" in reader.options:
-            paths.append(path)
-        else:
-            unread["outputs without projections"] += 1
-    if not paths:
-        having = [name for name, row in READERS.items() if "projected" in row.options]
-        raise ValueError(
-            f"SOURCES: expected output of {', '.join(having)}, whose projections are "
-            f"read, got {unread.total()} other files; leave --projected out"
-        )
-    return Found(paths, dict(sorted(unread.items())))
+def kind_of(name: str) -> str | None:
+    """Tell the kind of a file that no reader reads; ``None`` if it is no output."""
+    return next((UNREAD[each] for each in UNREAD if fnmatch(name, each)), None)
 
 
-def _expand(source: str, hidden: set[str], unread: Counter[str]) -> Iterator[str]:
+def _expand(
+    source: str, hidden: set[str], named: set[str], unread: Counter[str]
+) -> Iterator[str]:
     """Find the files of one source."""
     if source.startswith("@"):
         name = Path(source[1:])
@@ -130,15 +119,17 @@ def _expand(source: str, hidden: set[str], unread: Counter[str]) -> Iterator[str
             if entry:
                 # A path, even if it begins with @: lists could lead back to themselves.
                 path = os.path.join(os.path.abspath(name.parent), entry)
-                yield from _expand(path, hidden, unread)
+                yield from _expand(path, hidden, named, unread)
     elif os.path.isdir(source):
         path = os.path.abspath(source)
         if _is_one_calculation(path):
+            named.add(path)
             yield path
         else:
             yield from _search(path, hidden, unread)
     elif os.path.exists(source):
-        yield os.path.abspath(source)
+        named.add(path := os.path.abspath(source))
+        yield path
     else:
         matches = sorted(glob.glob(source, recursive=True))
         if not matches:
@@ -148,14 +139,15 @@ def _expand(source: str, hidden: set[str], unread: Counter[str]) -> Iterator[str
             )
         for match in matches:
             path = os.path.abspath(match)
-            # A link to nothing fits its own name, again and again.
-            yield from (
-                _expand(path, hidden, unread) if os.path.exists(path) else (path,)
-            )
+            if os.path.exists(path):
+                yield from _expand(path, hidden, named, unread)
+            else:  # A link to nothing fits its own name, again and again.
+                named.add(path)
+                yield path
 
 
 def _search(folder: str, hidden: set[str], unread: Counter[str]) -> Iterator[str]:
-    """Search a folder for files that a reader reads, and count those that none does."""
+    """Search a folder for files that a reader may read, and count some others."""
     folders = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.path in hidden:
@@ -166,11 +158,10 @@ def _search(folder: str, hidden: set[str], unread: Counter[str]) -> Iterator[str
                 yield entry.path
             elif not entry.is_symlink():  # could lead back to where it is
                 folders.append(entry.path)
-        elif kind == "file" and _is_read(entry):
+        elif kind == "file" and may_be_read(entry.name):
             yield entry.path
-        elif kind == "file":
-            fitting = (UNREAD[name] for name in UNREAD if fnmatch(entry.name, name))
-            unread.update(islice(fitting, 1))
+        elif kind == "file" and (other := kind_of(entry.name)):
+            unread[other] += 1
     for path in folders:
         yield from _search(path, hidden, unread)
 
@@ -180,24 +171,17 @@ def _kind(entry: "os.DirEntry[str]") -> str:
     try:
         if entry.is_dir():
             return "folder"
-        return "file" if stat.S_ISREG(entry.stat().st_mode) else "special"
-    except OSError:  # a link to nothing, which must not go unnoticed
+        if entry.is_file():
+            return "file"
+    except OSError:  # a link to itself
         return "file"
-
-
-def _is_read(entry: "os.DirEntry[str]") -> bool:
-    """Tell whether a reader reads a file."""
-    if find_reader(entry.path) is not None:
-        return True
-    # A run that died at once leaves an empty file, which must not go unnoticed.
-    return entry.stat().st_size == 0 and any(
-        reader.fits(plain_name(entry.name)) for reader in READERS.values()
-    )
+    # A link to nothing must not go unnoticed, either.
+    return "special" if os.path.exists(entry.path) else "file"
 
 
 def _is_one_calculation(folder: str) -> bool:
     """Tell a folder that a reader reads from one that contains calculations."""
     return any(
-        kind.endswith("folder") and reader.fits(os.path.basename(folder))
+        kind.endswith("folder") and reader.fits(plain_name(folder))
         for kind, reader in READERS.items()
     )

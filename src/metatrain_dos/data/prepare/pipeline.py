@@ -19,6 +19,7 @@ from ..recipe import Architecture, Recipe, choose_recipe
 from ..target_spec import TargetSpec
 from ..writers import DATASET_FORMATS
 from .cache import LABELS, find_kept, load_places, read_sources
+from .find import Found
 from .index import Index
 from .workers import Workers, ordered_map
 
@@ -35,7 +36,7 @@ STRUCTURES_AT_A_TIME = 32
 
 
 def read_all(
-    sources: list[str],
+    found: Found,
     cache: Path,
     workers: Workers,
     *,
@@ -47,7 +48,8 @@ def read_all(
     """
     Read all sources into a cache.
 
-    :param sources: paths
+    :param found: files that may be sources; those that no reader reads are counted
+        there, unless the user has named them
     :param cache: folder of the records
     :param workers: workers
     :param labels: labels of each structure besides :data:`~.cache.LABELS`
@@ -58,6 +60,7 @@ def read_all(
     :raises ValueError: if nothing can be read, if it stops, or if workers write
         elsewhere
     """
+    sources = found.paths
     names = tuple(dict.fromkeys([*LABELS, *labels]))
     index = Index(names)
     read = partial(
@@ -72,14 +75,21 @@ def read_all(
         )
         for summaries in ordered_map(read, batches, workers):
             for summary in summaries:
+                if summary.unread is not None and summary.source not in found.named:
+                    found.unread[summary.unread] += 1
+                    continue
                 index.add(summary)
                 if summary.error is not None and strict:
                     raise ValueError(str(index.unreadable[-1]))
             bar.update(len(summaries))
     if len(index.rows) == 0:
+        others = [f"{number} {kind}" for kind, number in found.kinds_unread().items()]
+        told = f"there are {', '.join(others) or 'no outputs'}; check the folders"
+        if index.unreadable:
+            told = f"the first says: {index.unreadable[0]}"
         raise ValueError(
             "SOURCES: expected at least one calculation that can be read, got none of "
-            f"{len(sources)} files; the first says: {index.unreadable[0]}"
+            f"{len(sources)} files; {told}"
         )
     if not (cache / index.records[-1]).exists():
         raise ValueError(

@@ -47,6 +47,14 @@ from .vasp import read_vasprun_steps as read_vasprun_steps
 from .vaspout import read_vaspout as read_vaspout
 
 
+class NoReaderError(ValueError):
+    """No reader reads a file."""
+
+
+class NoProjectionsError(NoReaderError):
+    """The reader of a file does not read projections."""
+
+
 class Reader(NamedTuple):
     """
     A function that reads files, and the names of these files.
@@ -198,6 +206,12 @@ def _that_fit(name: str) -> list[Reader]:
     return [row for row in READERS.values() if row.fits(plain)]
 
 
+def may_be_read(name: str) -> bool:
+    """Tell whether a reader may read a file of that name."""
+    plain = plain_name(name)
+    return any(row.fits(plain) for row in READERS.values())
+
+
 def files_of(path: str | Path, *, projected: bool = False) -> Iterator[Path]:
     """
     Find the files that a calculation is read from, without reading any.
@@ -226,13 +240,21 @@ def read_calculations(
         eigenvalues, and not only the last
     :param options: keywords of readers, for those that have them
     :return: calculations in the order of the file
-    :raises ValueError: if the file is of no known format, or cannot be read
+    :raises NoReaderError: if no reader reads the file, or its projections that
+        ``projected=True`` asks for
+    :raises ValueError: if the file cannot be read
     """
     path = Path(path)
     refuse_special_file(path)
     reader = find_reader(path)
     if reader is None:
-        raise ValueError(f"{path}: {_no_reader(path.name)}")
+        raise NoReaderError(f"{path}: {_no_reader(path.name)}")
+    if options.get("projected") and "projected" not in reader.options:
+        having = [name for name, row in READERS.items() if "projected" in row.options]
+        raise NoProjectionsError(
+            f"{path}: expected output of {', '.join(having)}, whose projections are "
+            "read, got another one; leave it, or --projected, out"
+        )
     if steps and reader.read_steps is not None:
         yield from reader.read_steps(path)
         return
