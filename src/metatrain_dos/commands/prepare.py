@@ -24,12 +24,13 @@ from ..data.prepare.find import find_sources
 from ..data.prepare.grouping import FAMILY, NONE, split_structures
 from ..data.prepare.index import Index
 from ..data.prepare.options import PrepareOptions
-from ..data.prepare.pipeline import ambiguous_split, read_all, write_splits
+from ..data.prepare.read import read_all
 from ..data.prepare.report import Report
 from ..data.prepare.report_lines import report_lines
 from ..data.prepare.split import parse_fractions
 from ..data.prepare.valences import find_valences
 from ..data.prepare.workers import open_workers
+from ..data.prepare.write import ambiguous_split, write_splits
 from ..data.presets import PRESETS, spec_file
 from ..data.target_spec import TargetSpec
 from ..data.writers import DATASET_FORMATS

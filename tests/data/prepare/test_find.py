@@ -9,7 +9,7 @@ import pytest
 from helpers.paths import OUTPUTS
 
 from metatrain_dos.data.prepare.find import find_sources
-from metatrain_dos.data.prepare.pipeline import read_all
+from metatrain_dos.data.prepare.read import read_all
 from metatrain_dos.data.prepare.workers import open_workers
 from metatrain_dos.data.readers import find_reader, read_calculations
 

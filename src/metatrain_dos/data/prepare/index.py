@@ -9,7 +9,7 @@ import numpy as np
 from ..grid import EnergyGrid
 from ..identity import same_structures
 from ..target_spec import EMPTY_MARGIN, TargetSpec
-from .cache import ROW, SourceSummary
+from .summary import ROW, SourceSummary
 
 
 class Problem(NamedTuple):
@@ -68,7 +68,7 @@ class Index:
 
     @property
     def rows(self) -> np.ndarray:
-        """One row of :data:`~.cache.ROW` for each structure."""
+        """One row of :data:`~.summary.ROW` for each structure."""
         return np.frombuffer(self._rows, ROW)
 
     def labels(self, name: str) -> tuple[np.ndarray, list[str]]:

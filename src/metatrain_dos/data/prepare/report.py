@@ -26,7 +26,7 @@ HALF = 0.5
 """Part of the occupied states on atoms below which a warning is due."""
 
 COUNTS = ("step", "steps", "atoms", "mesh", "bands")
-"""Whole numbers of each structure, as in :data:`~.cache.ROW`."""
+"""Whole numbers of each structure, as in :data:`~.summary.ROW`."""
 
 AT_A_TIME = 1000
 """Structures that are converted to JSON at a time."""

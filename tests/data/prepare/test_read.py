@@ -3,7 +3,7 @@
 import os
 from itertools import chain
 
-from metatrain_dos.data.prepare.pipeline import _shares
+from metatrain_dos.data.prepare.read import _shares
 
 
 def make(folder, sizes):
