@@ -1,11 +1,12 @@
 """Average the predictions of several models."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .errors import AlignedDOS, align
+from .prediction import PredictedDOS, shifted
 
 
 def align_committee(
@@ -46,6 +47,72 @@ def align_committee(
     points = mask.sum(-1)
     sums = np.where(mask, variance, 0.0).sum(-1)
     return aligned, np.sqrt(sums / np.where(points > 0, points, np.nan))
+
+
+def combine(
+    members: Sequence[PredictedDOS],
+    zero: str,
+    names: Sequence[str],
+    means: Sequence[Mapping[str, float]] | None = None,
+) -> PredictedDOS:
+    """
+    Average predictions that are aligned at their Fermi levels.
+
+    :param members: prediction of each member, relative to its Fermi level
+    :param zero: one of :data:`~metatrain_dos.models.defaults.ZEROS`
+    :param names: names of the numbers to keep
+    :param means: numbers of each member, if they are not those of its prediction
+    :return: the mean prediction, and standard deviations over several members
+    """
+    several = means or [each.numbers for each in members]
+    numbers = {
+        name: float(np.mean([each[name] for each in several])) for name in several[0]
+    }
+    at = {
+        "fermi": 0.0,
+        "vbm": float(np.mean([each.highest_occupied for each in members])),
+        "axis": -numbers["axis_zero"],
+    }[zero]
+    dos = on_first_axis(members, [each.dos for each in members])
+    states = on_first_axis(members, [each.states for each in members])
+    numbers = shifted(numbers, -at)
+    curves = {}
+    if len(members) > 1:
+        curves["dos_std"] = dos.std(0, ddof=1)
+        for name in several[0]:
+            spread = np.std([each[name] for each in several], ddof=1)
+            numbers[f"{name}_std"] = float(spread)
+        # On the axis of the training data, because it is zero on their own.
+        numbers["fermi_level_std"] = numbers["axis_zero_std"]
+    return PredictedDOS(
+        members[0].dos_energies - at,
+        dos.mean(0),
+        states.mean(0),
+        {name: numbers[name] for name in names},
+        curves,
+        {
+            name: on_first_axis(members, [each.parts[name] for each in members]).mean(0)
+            for name in members[0].parts
+        },
+    )
+
+
+def on_first_axis(
+    members: Sequence[PredictedDOS], curves: Sequence[np.ndarray]
+) -> np.ndarray:
+    """
+    Interpolate a curve of each member at the energies of the first one.
+
+    :param members: prediction of each member
+    :param curves: curve of each, ``(energies,)``
+    :return: interpolated curves, ``(members, energies)``
+    """
+    return np.array(
+        [
+            np.interp(members[0].dos_energies, each.dos_energies, curve)
+            for each, curve in zip(members, curves, strict=True)
+        ]
+    )
 
 
 def _as_column(shift: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The predicted DOS of a structure, with its levels."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 
@@ -112,3 +113,23 @@ def unit_of(name: str) -> str:
         if re.match(pattern, name):
             return unit
     return "eV"
+
+
+def shifted(numbers: Mapping[str, float], shift: float) -> dict[str, float]:
+    """
+    Count energies from another zero.
+
+    :param numbers: numbers of a prediction
+    :param shift: how far the new zero is below the old one, eV
+    :return: the same, with other energies
+    """
+    found = dict(numbers)
+    for name in numbers:
+        if name.startswith(
+            ("fermi_level", "highest_occ", "lowest_unocc", "chemical_potential")
+        ):
+            found[name] += shift
+        elif name.startswith(("band_energy", "free_energy")):
+            found[name] += shift * numbers["electrons"]
+    found["axis_zero"] -= shift
+    return found

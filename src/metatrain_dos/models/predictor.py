@@ -2,23 +2,20 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import ase
 import numpy as np
 
-from ..data.target_spec import TargetSpec
 from .axis import find_axis
 from .block_average import BlockAverage
+from .committee import combine, on_first_axis
 from .defaults import DEFAULT_THRESHOLD, DEFAULT_TOLERANCE, PARTS, ZEROS
 from .electrons import electron_counter
-from .integrated_dos import cumulative_dos, integrate
-from .levels import band_edges
+from .integrated_dos import cumulative_dos
+from .level_finder import LevelFinder
 from .model import DOSModel
-from .noise import count_states
-from .prediction import LEVELS, PredictedDOS
-from .thermal import ThermalProperties, sommerfeld_coefficient, thermal_properties
+from .prediction import PredictedDOS, shifted
 
 
 class DOSPredictor:
@@ -88,14 +85,8 @@ class DOSPredictor:
         self._count = electron_counter(electrons, valences, self.axis.valences)
         self._zero = zero
         self._parts = parts
-        self._temperatures = temperatures
         self.smearing = self.axis.smearing if smearing is None else smearing
-        self._tolerance = tolerance
-        self._threshold = threshold
-        # Refuses options before anything is predicted.
-        band_edges(np.ones(3), np.arange(3.0), 1.0, **self._options(1.0))
-        for temperature in temperatures:
-            thermal_properties(np.ones(9), np.arange(9.0) * 1e9, 1e9, temperature)
+        self._levels = LevelFinder(self.smearing, tolerance, threshold, temperatures)
 
     def predict(
         self, structures: Iterable[ase.Atoms], **batches: Any
@@ -161,33 +152,31 @@ class DOSPredictor:
                 rows = [each.sum(0) for each in rows]
             for average, row, axis in zip(averages, rows, self._axes, strict=True):
                 try:
-                    each = self._describe(row[None], axis, electrons)
+                    each = self._levels.find(row[None], axis, electrons)
                 except ValueError as error:
                     raise ValueError(f"structure {number}: {error}") from error
-                numbers = _shifted(each.numbers, each.axis_zero)
+                numbers = shifted(each.numbers, each.axis_zero)
                 names = list(numbers)
                 average.add(np.concatenate([row, list(numbers.values())]))
         if electrons is None:
             raise ValueError("structures: expected frames, got none; check the files")
         size = len(names)
         members = [
-            self._describe(each.mean[None, :-size], axis, electrons)
+            self._levels.find(each.mean[None, :-size], axis, electrons)
             for each, axis in zip(averages, self._axes, strict=True)
         ]
         # Each frame on the axis of its model, relative to the level of the mean DOS.
         means = [
-            _shifted(
-                dict(zip(names, each.mean[-size:], strict=True)), -member.axis_zero
-            )
+            shifted(dict(zip(names, each.mean[-size:], strict=True)), -member.axis_zero)
             for each, member in zip(averages, members, strict=True)
         ]
-        combined = self._combine(members, means)
+        combined = combine(members, self._zero, self.names, means)
         errors = np.sqrt(np.mean([each.error[-size:] ** 2 for each in averages], 0))
         for name, uncertainty in zip(names, errors, strict=True):
             if name != "axis_zero":
                 combined.numbers[f"{name}_error"] = float(uncertainty)
         combined.numbers["frames"] = averages[0].count
-        curves = _on_first_axis(members, [each.error[:-size] for each in averages])
+        curves = on_first_axis(members, [each.error[:-size] for each in averages])
         combined.curves["dos_error"] = np.sqrt(np.mean(curves**2, 0))
         return last, combined
 
@@ -215,12 +204,11 @@ class DOSPredictor:
         problem = None
         if electrons is not None:
             try:
-                return self._combine(
-                    [
-                        self._describe(each, axis, electrons, parts)
-                        for each, axis in zip(rows, self._axes, strict=True)
-                    ]
-                )
+                members = [
+                    self._levels.find(each, axis, electrons, parts)
+                    for each, axis in zip(rows, self._axes, strict=True)
+                ]
+                return combine(members, self._zero, self.names)
             except ValueError as error:
                 problem = str(error)
         elif len(rows) > 1:
@@ -245,13 +233,7 @@ class DOSPredictor:
     @property
     def names(self) -> list[str]:
         """Names of the numbers of a prediction."""
-        names = list(LEVELS)
-        if self._temperatures:
-            names.append("sommerfeld_coefficient")
-        for temperature in self._temperatures:
-            names += [
-                f"{each.name}_{temperature:g}K" for each in fields(ThermalProperties)
-            ]
+        names = self._levels.names
         if len(self._models) > 1:
             names += [f"{name}_std" for name in names if name != "axis_zero"]
         return names
@@ -269,122 +251,3 @@ class DOSPredictor:
             if self.axis.spin_resolved:
                 found = [each.reshape(2, -1) for each in found]
             yield number, atoms, found, self._count(number, atoms)
-
-    def _options(self, electrons: float) -> dict[str, Any]:
-        """Collect options; the tolerance grows with the structure as errors do."""
-        return {
-            "smearing": self.smearing,
-            "tolerance": self._tolerance * electrons,
-            "threshold": self._threshold,
-        }
-
-    def _describe(
-        self,
-        rows: np.ndarray,
-        axis: TargetSpec,
-        electrons: float,
-        parts: Sequence[str] = (),
-    ) -> PredictedDOS:
-        """Find the levels of one member, relative to its Fermi level."""
-        energies, dos = axis.energies, rows[0]
-        edges = band_edges(dos, energies, electrons, **self._options(electrons))
-        ((raw,),) = integrate(dos, energies)
-        curve, _ = count_states(raw, self._threshold * electrons, self.smearing)
-        fermi_level = float(edges.fermi_level)
-        numbers = {
-            "electrons": electrons,
-            "fermi_level": 0.0,
-            "highest_occupied": float(edges.highest_occupied) - fermi_level,
-            "lowest_unoccupied": float(edges.lowest_unoccupied) - fermi_level,
-            "gap": float(edges.gap),
-            "dos_at_fermi_level": float(np.interp(fermi_level, energies, curve.dos)),
-            "axis_zero": fermi_level,
-        }
-        if self._temperatures:
-            numbers["sommerfeld_coefficient"] = float(
-                sommerfeld_coefficient(numbers["dos_at_fermi_level"])
-            )
-        for temperature in self._temperatures:
-            found = thermal_properties(
-                dos,
-                energies - fermi_level,
-                electrons,
-                temperature,
-                **self._options(electrons),
-            )
-            for name, value in vars(found).items():
-                numbers[f"{name}_{temperature:g}K"] = float(value)
-        return PredictedDOS(
-            energies - fermi_level,
-            dos,
-            curve.states,
-            numbers,
-            parts=dict(zip(parts, rows[1:], strict=True)),
-        )
-
-    def _combine(
-        self,
-        members: Sequence[PredictedDOS],
-        means: Sequence[dict[str, float]] | None = None,
-    ) -> PredictedDOS:
-        """Average over members that are aligned at their Fermi levels."""
-        several = means or [each.numbers for each in members]
-        numbers = {
-            name: float(np.mean([each[name] for each in several]))
-            for name in several[0]
-        }
-        zero = {
-            "fermi": 0.0,
-            "vbm": float(np.mean([each.highest_occupied for each in members])),
-            "axis": -numbers["axis_zero"],
-        }[self._zero]
-        dos = _on_first_axis(members, [each.dos for each in members])
-        states = _on_first_axis(members, [each.states for each in members])
-        numbers = _shifted(numbers, -zero)
-        curves = {}
-        if len(members) > 1:
-            curves["dos_std"] = dos.std(0, ddof=1)
-            for name in several[0]:
-                spread = np.std([each[name] for each in several], ddof=1)
-                numbers[f"{name}_std"] = float(spread)
-            # On the axis of the training data, because it is zero on their own.
-            numbers["fermi_level_std"] = numbers["axis_zero_std"]
-        return PredictedDOS(
-            members[0].dos_energies - zero,
-            dos.mean(0),
-            states.mean(0),
-            {name: numbers[name] for name in self.names},
-            curves,
-            {
-                name: _on_first_axis(
-                    members, [each.parts[name] for each in members]
-                ).mean(0)
-                for name in members[0].parts
-            },
-        )
-
-
-def _on_first_axis(
-    members: Sequence[PredictedDOS], curves: Sequence[np.ndarray]
-) -> np.ndarray:
-    """Interpolate a curve of each member at the energies of the first one."""
-    return np.array(
-        [
-            np.interp(members[0].dos_energies, each.dos_energies, curve)
-            for each, curve in zip(members, curves, strict=True)
-        ]
-    )
-
-
-def _shifted(numbers: Mapping[str, float], shift: float) -> dict[str, float]:
-    """Count energies from a zero that is lower by a shift, eV."""
-    found = dict(numbers)
-    for name in numbers:
-        if name.startswith(
-            ("fermi_level", "highest_occ", "lowest_unocc", "chemical_potential")
-        ):
-            found[name] += shift
-        elif name.startswith(("band_energy", "free_energy")):
-            found[name] += shift * numbers["electrons"]
-    found["axis_zero"] -= shift
-    return found

@@ -1,31 +1,18 @@
 """Read finished calculations: the structure, its eigenvalues and k-point weights.
 
-A reader for another code is a module with one function, and one row of :data:`READERS`.
+A reader for another code is a module with one function, and one row of
+:data:`~.table.READERS`.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator
-from fnmatch import translate
-from functools import cache
-from inspect import signature
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...utils.compressed import plain_name
 from ...utils.files import refuse_special_file
 from ..calculation import Calculation as Calculation
 from ..calculation import calculation_to_atoms as calculation_to_atoms
 from ..gridded_dos import AnyCalculation
-from . import (
-    _vasp_text,
-    castep,
-    dos_arrays,
-    espresso,
-    espresso_dos,
-    espresso_projections,
-    espresso_text,
-    vasp_projections,
-)
 from ._ase import calculation_from_ase as calculation_from_ase
 from ._common import head
 from .abinit import read_abinit_gsr as read_abinit_gsr
@@ -42,6 +29,10 @@ from .espresso_text import read_espresso_text as read_espresso_text
 from .espresso_text import read_espresso_text_steps as read_espresso_text_steps
 from .extxyz import read_extxyz as read_extxyz
 from .gpaw import read_gpw as read_gpw
+from .table import READERS as READERS
+from .table import Reader as Reader
+from .table import may_be_read as may_be_read
+from .table import readers_of
 from .vasp import read_vasprun as read_vasprun
 from .vasp import read_vasprun_steps as read_vasprun_steps
 from .vaspout import read_vaspout as read_vaspout
@@ -53,123 +44,6 @@ class NoReaderError(ValueError):
 
 class NoProjectionsError(NoReaderError):
     """The reader of a file does not read projections."""
-
-
-class Reader(NamedTuple):
-    """
-    A function that reads files, and the names of these files.
-
-    :param patterns: shell patterns of the file name, in lower case, without the ending
-        of a compressed file
-    :param read: function from a path, and perhaps keywords, to one calculation, or to
-        several
-    :param mark: text near the beginning of every such file; empty where the name is
-        enough
-    :param unless: names of better files of the same run, beside which a file is not
-        read
-    :param needs: pattern of files without which a file is not of this format
-    :param read_steps: function from a path to every step that has eigenvalues
-    :param beside: function from a path to the other files, and folders, of the same run
-        that are read, too
-    :param projections: the same for those that are read for projections only
-    """
-
-    patterns: tuple[str, ...]
-    read: Callable[..., AnyCalculation | Iterator[AnyCalculation]]
-    mark: bytes = b""
-    unless: tuple[str, ...] = ()
-    needs: str = ""
-    read_steps: Callable[[Path], Iterator[Calculation]] | None = None
-    beside: Callable[[Path], Iterable[Path]] | None = None
-    projections: Callable[[Path], Iterable[Path]] | None = None
-
-    @property
-    def options(self) -> set[str]:
-        """Names of the arguments of ``read``."""
-        return {*signature(self.read).parameters}
-
-    def fits(self, plain: str) -> bool:
-        """Tell whether a file may be read, by the :func:`plain_name` of it."""
-        return _compiled(self.patterns).match(plain.lower()) is not None
-
-
-@cache
-def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """Join shell patterns to a regular expression."""
-    return re.compile("|".join(map(translate, patterns)))
-
-
-# VASP and its tools rename: vasprun.xml.relax2, vasprun.xml-001.
-READERS = {
-    "Quantum ESPRESSO": Reader(
-        ("*.xml*",),
-        read_espresso_xml,
-        espresso.MARK,
-        projections=espresso_projections.projections_beside,
-    ),
-    "Quantum ESPRESSO folder": Reader(("*.save",), read_espresso_xml),
-    "VASP": Reader(
-        ("*.xml*",),
-        read_vasprun,
-        b"<modeling",
-        read_steps=read_vasprun_steps,
-        projections=vasp_projections.projections_beside,
-    ),
-    "VASP HDF5": Reader(("vaspout*.h5*",), read_vaspout),
-    "GPAW": Reader(("*.gpw",), read_gpw),
-    "ABINIT": Reader(("*_gsr.nc",), read_abinit_gsr),
-    "extended XYZ": Reader(("*xyz",), read_extxyz),
-    "Quantum ESPRESSO text": Reader(
-        ("*.out*", "*.pwo*", "*.log*"),
-        read_espresso_text,
-        espresso_text.MARK,
-        read_steps=read_espresso_text_steps,
-    ),
-    "CP2K": Reader(("*.out*", "*.log*"), read_cp2k, b"PROGRAM STARTED AT"),
-    "CASTEP": Reader(
-        ("*.bands*",),
-        read_castep,
-        b"Number of k-points",
-        beside=lambda path: dict(castep.files_beside(path)).values(),
-    ),
-    # vasprun.xml and vaspout.h5 of the same run have all digits and more checks.
-    "VASP text": Reader(
-        ("eigenval*",),
-        read_eigenval,
-        unless=("vasprun*.xml*", "vaspout*.h5*"),
-        beside=_vasp_text.files_beside,
-    ),
-    "VASP DOS": Reader(
-        ("doscar*",),
-        read_doscar,
-        unless=("vasprun*.xml*", "vaspout*.h5*", "EIGENVAL*"),
-        beside=_vasp_text.files_beside,
-    ),
-    "Quantum ESPRESSO DOS": Reader(
-        ("*.dos*", "*dos*.dat*", "*dos*.txt"),
-        read_espresso_dos,
-        b"Int dos(E)",
-        beside=espresso_dos.files_beside,
-    ),
-    "pymatgen": Reader(
-        ("*.json*",),
-        read_dos_json,
-        b"electronic_structure.dos",
-        beside=_vasp_text.files_beside,
-    ),
-    "deepmd-kit": Reader(
-        ("type.raw",),
-        read_deepmd,
-        needs="set.*/dos.npy",
-        beside=dos_arrays.files_of_system,
-    ),
-    "NumPy DOS": Reader(("*dos*.npz",), read_dos_npz),
-}
-"""
-Format -> reader. The first row that fits a file is used.
-
-Files with all digits come before printed ones, and a DOS on a grid comes last.
-"""
 
 
 def find_reader(path: str | Path) -> Reader | None:
@@ -186,7 +60,7 @@ def find_reader(path: str | Path) -> Reader | None:
     path = Path(path)
     fitting = [
         row
-        for row in _that_fit(path.name)
+        for row in readers_of(path.name)
         if (not row.needs or any(path.parent.glob(row.needs)))
         and not any(any(path.parent.glob(pattern)) for pattern in row.unless)
     ]
@@ -200,18 +74,6 @@ def find_reader(path: str | Path) -> Reader | None:
     return fitting[0] if fitting else None
 
 
-def _that_fit(name: str) -> list[Reader]:
-    """Find the readers of files of that name."""
-    plain = plain_name(name)
-    return [row for row in READERS.values() if row.fits(plain)]
-
-
-def may_be_read(name: str) -> bool:
-    """Tell whether a reader may read a file of that name."""
-    plain = plain_name(name)
-    return any(row.fits(plain) for row in READERS.values())
-
-
 def files_of(path: str | Path, *, projected: bool = False) -> Iterator[Path]:
     """
     Find the files that a calculation is read from, without reading any.
@@ -221,7 +83,7 @@ def files_of(path: str | Path, *, projected: bool = False) -> Iterator[Path]:
     :return: these files, and perhaps some that are not read in the end
     """
     path = Path(path)
-    rows = _that_fit(path.name)
+    rows = readers_of(path.name)
     finders = [row.beside for row in rows]
     finders += [row.projections for row in rows if projected]
     for found in [path, *(each for find in finders if find for each in find(path))]:
@@ -277,7 +139,7 @@ def _no_reader(name: str) -> str:
             f"expected output of {' or '.join(fitting)}, got other content; check "
             "whether the run began, and with which code"
         )
-    better = [file for row in _that_fit(name) for file in row.unless]
+    better = [file for row in readers_of(name) for file in row.unless]
     if better:
         return f"expected no {' or '.join(better)} beside it; give that file instead"
     known = ", ".join(
