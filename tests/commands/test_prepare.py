@@ -380,8 +380,8 @@ class TestMistakes:
         # the sixth agrees with its like: a distorted cell shifts its bands a little
         assert -12.8 < rows[6]["lowest_state"] < -11.8
         printed = capsys.readouterr().out
-        assert "warning: 2 structures have no number of electrons" in printed
-        assert "1 of them have no Fermi level either; 1 are moved" in printed
+        assert "warning: 2 without a number of electrons" in printed
+        assert "1 of them without a Fermi level, too; 1 moved" in printed
 
     @pytest.mark.parametrize("more", [(), ("--format", "zip"), ("--workers", "2")])
     def test_zeros_that_only_the_dos_can_tell(self, tmp_path, more):

@@ -36,7 +36,7 @@ def test_it_needs_their_smearing(folder, capsys):
     with pytest.raises(SystemExit, match=r"--dos-smearing, 0 for tetrahedra"):
         prepare(folder / "runs", "-o", folder / "dos", *OPTIONS)
     prepare(folder / "runs", "-o", folder / "dos", "--dos-smearing", "0.05", *OPTIONS)
-    assert "3 structures have no eigenvalues" in capsys.readouterr().out
+    assert "3 without eigenvalues" in capsys.readouterr().out
     assert report(folder / "dos")["on_a_grid"] == 3
     spec = TargetSpec.read(folder / "dos" / "grid.json")
     calculations = {

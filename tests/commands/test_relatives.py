@@ -102,7 +102,7 @@ class TestRelatives:
         held_out = report(tmp_path / "dos")["splits"]
         number = held_out["validation_set"] + held_out["test_set"]
         assert number > 0
-        assert f"warning: {number} structures in validation or test have a near" in (
+        assert f"warning: {number} in validation or test with a near" in (
             capsys.readouterr().out
         )
 

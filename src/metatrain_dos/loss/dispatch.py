@@ -22,7 +22,7 @@ from torch.autograd import forward_ad
 
 from . import closed_form, cpu
 from .checks import check_inputs
-from .per_structure import loss_of_structure
+from .per_structure import factor_of_structure
 from .terms import TERMS, Term, weighted_terms
 
 
@@ -99,7 +99,7 @@ def masked_dos(
             else:
                 value = torch.zeros_like(total)
             found = torch.cat([found, value.detach()[:, None]], -1)
-    factor = loss_of_structure(
+    factor = factor_of_structure(
         total, targets, mask, per_structure, grid_spacing=grid_spacing
     )
     if isinstance(factor, float):  # 1, of the square

@@ -1,4 +1,4 @@
-"""Turn the weighted sum of the terms into the loss of a structure."""
+"""The factor that turns the weighted sum of the terms into the loss of a structure."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ SOFTENING = 1e-6
 """Smooths the root of a loss of zero, where its slope would be infinite."""
 
 
-def loss_of_structure(
+def factor_of_structure(
     total: Tensor,
     targets: Tensor,
     mask: Tensor,

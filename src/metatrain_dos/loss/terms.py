@@ -38,7 +38,7 @@ from torch import Tensor
 
 from .alignment import best_shift, per_component, sum_components, window
 from .checks import check_inputs
-from .per_structure import loss_of_structure
+from .per_structure import factor_of_structure
 
 
 # Backward difference of fourth order, in units of 1 / grid_spacing. The first entry
@@ -233,7 +233,7 @@ def masked_dos(
     :param weights: weights of the terms by the name of their option
     :param grid_spacing: distance between two columns, eV
     :param per_structure: see
-        :func:`~metatrain_dos.loss.per_structure.loss_of_structure`
+        :func:`~metatrain_dos.loss.per_structure.factor_of_structure`
     :param terms: the terms
     :return: loss of each sample, ``(samples,)``; not finite where a prediction is not
     :raises TypeError: if ``mask`` is not boolean, or the dtypes differ
@@ -243,7 +243,7 @@ def masked_dos(
         predictions, targets, mask, weights, grid_spacing=grid_spacing, terms=terms
     )
     total = found.sum(-1)
-    return total * loss_of_structure(
+    return total * factor_of_structure(
         total, targets, mask, per_structure, grid_spacing=grid_spacing
     )
 

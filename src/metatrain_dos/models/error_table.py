@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from ..loss.atoms import join_atoms
 from ..loss.options import MaskedDOSHypers
-from ..loss.per_structure import loss_of_structure
+from ..loss.per_structure import factor_of_structure
 from ..loss.terms import TERMS
 from .comparison import Batch, RowId
 from .error_columns import COLUMNS
@@ -87,7 +87,7 @@ class ErrorTable:
             )
             total = np.bincount(owner, total) / counts
             targets, mask = join_atoms(torch.from_numpy(owner), targets, mask)
-        factor = loss_of_structure(
+        factor = factor_of_structure(
             torch.from_numpy(total),
             targets,
             mask,

@@ -92,8 +92,8 @@ def report_lines(report: Report) -> Iterator[str]:
         yield f"projections   {' and '.join(on_atoms)} are on atoms, scaled to all"
     if summary["on_a_grid"]:
         yield (
-            f"DOS on a grid {summary['on_a_grid']} structures have no eigenvalues, but "
-            "a DOS that was on a grid already"
+            f"DOS on a grid {summary['on_a_grid']} without eigenvalues, but with a DOS "
+            "that was on a grid already"
         )
     if summary["unread"]:
         kinds = (f"{number} {kind}" for kind, number in summary["unread"].items())
@@ -112,35 +112,35 @@ def _warnings(report: Report) -> Iterator[str]:
         )
     if summary["split"]["leaked"]:
         yield (
-            f"warning: {summary['split']['leaked']} structures in validation or "
-            "test have a near relative in training, which makes errors look small"
+            f"warning: {summary['split']['leaked']} in validation or test with a near "
+            "relative in training, which makes errors look small"
         )
     if summary["without_neutral_level"]:
         yield (
-            f"warning: {summary['without_neutral_level']} structures have no "
-            "number of electrons; their zero is the Fermi level of the code"
+            f"warning: {summary['without_neutral_level']} without a number of "
+            "electrons; the zero is the Fermi level of the code"
         )
     if summary["without_any_level"]:
         yield (
-            f"warning: {summary['without_any_level']} of them have no Fermi level "
-            f"either; {summary['aligned']} are moved to where the DOS of their "
-            "composition agree, the others have the zero of the code"
+            f"warning: {summary['without_any_level']} of them without a Fermi level, "
+            f"too; {summary['aligned']} moved to where the DOS of the composition "
+            "agree, the others with the zero of the code"
         )
     if summary["projections"] and summary["projections"]["mostly_elsewhere"]:
         yield (
-            f"warning: {summary['projections']['mostly_elsewhere']} structures have "
-            "less than half of their occupied states on atoms; between different "
-            "atoms, the rest is divided arbitrarily"
+            f"warning: {summary['projections']['mostly_elsewhere']} with less than "
+            "half of the occupied states on atoms; between different atoms, the rest "
+            "is divided arbitrarily"
         )
     if summary["trusted_beyond_grid"]:
         yield (
-            f"warning: {summary['trusted_beyond_grid']} structures could be "
-            "trusted beyond the end of the grid, where they are cut"
+            f"warning: {summary['trusted_beyond_grid']} trusted beyond the end of the "
+            "grid, and cut there"
         )
     if summary["trusted_below_fermi_level"]:
         yield (
-            f"warning: {summary['trusted_below_fermi_level']} structures are not "
-            "trusted up to their Fermi level; compute more bands"
+            f"warning: {summary['trusted_below_fermi_level']} not trusted up to the "
+            "Fermi level; compute more bands"
         )
     electrons = summary["electrons"]
     yield from _examples(
