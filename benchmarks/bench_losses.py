@@ -541,12 +541,18 @@ def networks() -> Iterator[Row]:
     yield Row(network="soap128-near")
     yield Row(network="soap64", loss="mse")
     yield Row(network="soap64", zero="moved")
-    yield Row(network="pet", epochs=EQUAL_TIME)
-    yield Row(network="pet", epochs=EQUAL_TIME, loss="mse", weight=200.0)
-    for rate in (1e-3, 3e-4):
-        full = Row(network="pet-full", epochs=200, rate=rate)
-        yield full
-        yield replace(full, loss="mse", weight=200.0)
+    small = Row(network="pet", epochs=EQUAL_TIME)
+    full = Row(network="pet-full", epochs=200, rate=1e-3)
+    for each in (small, full):
+        yield each
+        # Small enough that no gradient is clipped.
+        yield replace(each, weight=0.005)
+        for weight in (1.0, 10.0, 200.0):
+            yield replace(each, loss="mse", weight=weight)
+    slow = replace(full, rate=3e-4)
+    yield slow
+    for weight in (1.0, 200.0):
+        yield replace(slow, loss="mse", weight=weight)
 
 
 def unseen() -> Iterator[Row]:

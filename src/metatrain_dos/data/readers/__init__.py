@@ -1,7 +1,6 @@
 """Read finished calculations: the structure, its eigenvalues and k-point weights.
 
-A reader for another code is a module with one function, and one row of
-:data:`~.table.READERS`.
+A reader for another code is a module with one function, and one row of :data:`READERS`.
 """
 
 from collections.abc import Iterator

@@ -70,7 +70,7 @@ class Reader(NamedTuple):
         return {*signature(self.read).parameters}
 
     def fits(self, plain: str) -> bool:
-        """Tell whether a file may be read, by the :func:`plain_name` of it."""
+        """Tell whether a file may be read, by its name without ``.gz`` and the like."""
         return _compiled(self.patterns).match(plain.lower()) is not None
 
 
