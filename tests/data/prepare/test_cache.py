@@ -163,6 +163,10 @@ def test_the_files_of_a_source(tmp_path, source, others, projected):
     for file in files:
         file.parent.mkdir(exist_ok=True)
         file.touch()
+    # Scratch files that are gone
+    for folder in {file.parent for file in files}:
+        (folder / "wfc1.dat").symlink_to("nowhere")
+        (folder / "gone.out").symlink_to("nowhere")
     assert {*files_of(tmp_path / source, projected=projected)} == files
     if projected and source.endswith(".xml"):
         assert [*files_of(tmp_path / source)] == [tmp_path / source]

@@ -86,8 +86,10 @@ def files_of(path: str | Path, *, projected: bool = False) -> Iterator[Path]:
     finders = [row.beside for row in rows]
     finders += [row.projections for row in rows if projected]
     for found in [path, *(each for find in finders if find for each in find(path))]:
-        inside = found.iterdir() if found.is_dir() else [found]
-        yield from (file for file in inside if not file.is_dir())
+        if found.is_dir():
+            yield from filter(Path.is_file, found.iterdir())
+        elif found is path or found.is_file():  # others may be links to nothing
+            yield found
 
 
 def read_calculations(

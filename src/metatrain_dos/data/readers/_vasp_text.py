@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,9 @@ def file_beside(path: str | Path, name: str) -> Path | None:
     return existing(Path(path).with_name(found if count else name))
 
 
-def files_beside(path: str | Path) -> Iterator[Path]:
-    """Find the files of :data:`BESIDE` of the same run."""
-    found = (file_beside(path, name) for name in BESIDE)
+def files_beside(path: str | Path, names: Iterable[str] = BESIDE) -> Iterator[Path]:
+    """Find other files of the same run that exist."""
+    found = (file_beside(path, name) for name in names)
     return (file for file in found if file is not None)
 
 

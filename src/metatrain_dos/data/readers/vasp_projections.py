@@ -12,14 +12,13 @@ from ..calculation import Calculation, InputError
 from ..projection import projected
 from ..symmetry import equivalent_atoms
 from ._common import check_same_run, numbers
-from ._vasp_text import file_beside
+from ._vasp_text import file_beside, files_beside
 from ._vasprun import PROJECTED, Section, read_kpoints
 
 
 def projections_beside(path: Path) -> Iterator[Path]:
     """Find the files of projections beside ``vasprun.xml``."""
-    found = (file_beside(path, name) for name in ("PROCAR", "PROCAR_OPT"))
-    return (file for file in found if file is not None)
+    return files_beside(path, ("PROCAR", "PROCAR_OPT"))
 
 
 def add_projections(
