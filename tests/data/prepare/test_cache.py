@@ -42,7 +42,7 @@ def load_from(cache, summary, offset):
 
 def read(source, cache, labels=()):
     """Read a source as a run does, which knows of the runs before it."""
-    kept = find_kept(cache).get(str(source))
+    kept = find_kept(cache).get(str(source), [])
     (summary,) = read_sources([(str(source), kept)], cache, labels, 0.3)
     return summary
 
@@ -133,7 +133,7 @@ def test_a_source_changes_with_the_files_beside_it(tmp_path):
     for time, size in enumerate((2.8, 2.9, 2.9)):
         (tmp_path / "POSCAR").write_text(POSCAR.format(size))
         os.utime(tmp_path / "POSCAR", (min(time, 1),) * 2)
-        pair = str(source), find_kept(cache).get(str(source))
+        pair = str(source), find_kept(cache).get(str(source), [])
         found += read_sources([pair], cache, (), 0.3, {"smearing": 0.1})
         assert found[-1].error is None
         place = found[-1].record, found[-1].rows["offset"][0]
@@ -184,7 +184,7 @@ def test_many_sources_are_in_one_record(tmp_path):
     for i in range(3):
         sources.append(tmp_path / f"{i}.xyz")
         sources[-1].write_text(STRUCTURES.read_text()[: -100 if i == 1 else None])
-    summaries = read_sources([(str(each), None) for each in sources], cache, (), 0.3)
+    summaries = read_sources([(str(each), []) for each in sources], cache, (), 0.3)
     assert [each.error is None for each in summaries] == [True, False, True]
     assert len(list(cache.iterdir())) == 1
     wanted = list(read_extxyz(STRUCTURES))

@@ -47,26 +47,26 @@ class Kept(NamedTuple):
     end: int
 
 
-def find_kept(cache: Path) -> dict[str, Kept]:
+def find_kept(cache: Path) -> dict[str, list[Kept]]:
     """
     Find the sources that earlier runs have read.
 
     :param cache: folder of the records
-    :return: path of each source -> where it is
+    :return: path of each source -> where it is, once for each state
     """
-    kept = {}
+    kept: dict[str, list[Kept]] = {}
     for path in cache.glob("*.record"):
         with path.open("rb") as file:
             file.seek(-INDEX_SIZE, os.SEEK_END)
             size = int.from_bytes(file.read(INDEX_SIZE), "little")
             file.seek(-INDEX_SIZE - size, os.SEEK_END)
             for source, state, start, end in json.loads(file.read(size)):
-                kept[source] = Kept(state, path.name, start, end)
+                kept.setdefault(source, []).append(Kept(state, path.name, start, end))
     return kept
 
 
 def read_sources(
-    sources: Sequence[tuple[str, Kept | None]],
+    sources: Sequence[tuple[str, Sequence[Kept]]],
     cache: Path,
     labels: tuple[str, ...],
     smearing: float,
@@ -75,7 +75,7 @@ def read_sources(
     """
     Read sources into one record of the cache, unless they are in another.
 
-    :param sources: paths, each with what an earlier run has kept of it
+    :param sources: paths, each with what earlier runs have kept of it
     :param cache: folder of the records
     :param labels: labels of each calculation: one of :data:`LABELS`, ``formula``,
         ``folder``, or a key of the info of its structure
@@ -97,15 +97,16 @@ def read_sources(
                     rows = np.empty(0, ROW)
                     summaries.append(SourceSummary(source, "", rows, [], str(error)))
                     continue
-                if kept is None or kept.state != state:
+                same = next((each for each in kept if each.state == state), None)
+                if same is None:
                     start, found = file.tell(), _read(source, file, options or {})
                     summary = summarize(source, record, found, labels, smearing)
                     # The next run reads a faulty one again: it may have been mended.
                     if summary.error is None:
                         read.append((source, state, start, file.tell()))
                 else:
-                    found = _load_all(cache, kept)
-                    summary = summarize(source, kept.record, found, labels, smearing)
+                    found = _load_all(cache, same)
+                    summary = summarize(source, same.record, found, labels, smearing)
                 summaries.append(summary)
             is_empty = file.tell() == 0
             index = json.dumps(read).encode()

@@ -58,7 +58,7 @@ def read_all(
         kept = find_kept(cache)
         most = min(len(sources) // (SHARES * workers.calls), SOURCES_AT_A_TIME)
         batches = (
-            [(source, kept.get(source)) for source in batch]
+            [(source, kept.get(source, [])) for source in batch]
             for batch in _shares(sources, max(most, 1))
         )
         for summaries in ordered_map(read, batches, workers):
